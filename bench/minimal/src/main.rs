@@ -1,0 +1,3 @@
+//! The minimal server that the benchmark compares with.
+
+fn main() {}
