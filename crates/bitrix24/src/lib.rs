@@ -1,1 +1,17 @@
-//! Bitrix24.
+#![doc = include_str!("../README.md")]
+
+pub mod app;
+pub mod client;
+pub mod connector;
+pub mod event_handlers;
+pub mod events;
+pub mod form;
+pub mod lines;
+mod loose;
+pub mod markup;
+pub mod oauth;
+mod secret;
+
+pub use client::{Answer, Call, Class, Error, Obstacle, Portal};
+pub use lines::LineId;
+pub use secret::{AccessToken, ApplicationToken, ClientSecret, RefreshToken};

@@ -1,3 +1,5 @@
-//! The program.
+//! The program; see [`separator::commands`].
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    separator::commands::main()
+}

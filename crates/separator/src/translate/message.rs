@@ -114,6 +114,8 @@ pub struct QuoteBlock {
     pub author: Option<String>,
     /// The quoted text without markup.
     pub text: String,
+    /// The quoted message's id inside Bitrix24, where the head line has one: the surest way to find it.
+    pub im_message_id: Option<i64>,
 }
 
 /// One WhatsApp message of a reply.

@@ -1,0 +1,294 @@
+//! WhatsApp Business Accounts: what they are, their numbers, subscriptions and templates.
+
+use super::{Access, Call, Outcome, argument, numbers, page, select, unknown_path};
+use crate::graph::{
+    HandshakeError, Shared,
+    error::GraphError,
+    outbox,
+    templates::Template,
+    world::{Override, World},
+};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use url::Url;
+
+/// A callback address may have so many characters.
+const ADDRESS_LIMIT: usize = 200;
+
+/// Calls about an account that are answered from what is known.
+pub(super) fn answer(shared: &Shared, access: &Access, call: &Call, segments: &[&str]) -> Outcome {
+    let id = segments[0];
+    let mut world = shared.world();
+    access.account(&mut world, id)?;
+    match (call.method.as_str(), &segments[1..]) {
+        ("GET", []) => Ok(show(&world, call, id)),
+        ("GET", ["phone_numbers"]) => Ok(phone_numbers(shared, &world, call, id)),
+        ("POST", ["phone_numbers"]) => add_number(shared, &mut world, call, id),
+        ("GET", ["subscribed_apps"]) => {
+            let account = access.account(&mut world, id)?;
+            let data: Vec<Value> = account
+                .subscribed
+                .iter()
+                .map(|(app, callback)| subscribed_app(app, callback.as_ref()))
+                .collect();
+            Ok(json!({ "data": data }))
+        }
+        ("DELETE", ["subscribed_apps"]) => {
+            let account = access.account(&mut world, id)?;
+            account.subscribed.remove(&access.app_id);
+            Ok(json!({"success": true}))
+        }
+        ("GET", ["message_templates"]) => Ok(list_templates(shared, &world, call, id)),
+        ("POST", ["message_templates"]) => create_template(&mut world, call, id),
+        ("DELETE", ["message_templates"]) => delete_template(&mut world, call, id),
+        _ => Err(unknown_path(call)),
+    }
+}
+
+fn show(world: &World, call: &Call, id: &str) -> Value {
+    let name = world
+        .accounts
+        .get(id)
+        .map_or("", |account| account.name.as_str());
+    let full = json!({
+        "id": id,
+        "name": name,
+        "status": "ACTIVE",
+        "currency": "EUR",
+        "timezone_id": "42",
+        "country": "DE",
+        "message_template_namespace": "5a4db00c_sandbox",
+        "account_review_status": "APPROVED",
+        "business_verification_status": "verified",
+        "ownership_type": "SELF",
+        "health_status": {"can_send_message": "AVAILABLE", "entities": []},
+    });
+    select(
+        &full,
+        call.query.get("fields").map(String::as_str),
+        &[
+            "name",
+            "timezone_id",
+            "message_template_namespace",
+            "currency",
+        ],
+    )
+}
+
+fn phone_numbers(shared: &Shared, world: &World, call: &Call, id: &str) -> Value {
+    let all: Vec<Value> = world
+        .numbers
+        .values()
+        .filter(|number| &*number.account == id)
+        .map(|number| numbers::show(world, number, call))
+        .collect();
+    page(shared, call, &all)
+}
+
+fn add_number(shared: &Shared, world: &mut World, call: &Call, account: &str) -> Outcome {
+    let code = argument(call, "cc").ok_or_else(|| GraphError::missing("cc"))?;
+    let rest = argument(call, "phone_number").ok_or_else(|| GraphError::missing("phone_number"))?;
+    let digits: String = format!("{code}{rest}")
+        .chars()
+        .filter(char::is_ascii_digit)
+        .collect();
+    let id = world.new_id();
+    let mut number = crate::graph::world::Number::new(&shared.settings, account, &id, &digits);
+    number.registered = false;
+    if let Some(name) = argument(call, "verified_name") {
+        number.name = name;
+    }
+    world.numbers.insert(Arc::clone(&id), number);
+    Ok(json!({"id": &*id}))
+}
+
+fn subscribed_app(app: &str, callback: Option<&Override>) -> Value {
+    let mut entry = json!({
+        "whatsapp_business_api_data": {
+            "id": app,
+            "name": "Sandbox",
+            "link": "https://www.facebook.com/games/?app_id=".to_owned() + app,
+        },
+    });
+    if let Some(callback) = callback {
+        entry["override_callback_uri"] = callback.callback.as_str().into();
+    }
+    entry
+}
+
+/// Subscribes the token's application, with a callback of its own if one is given and answers the handshake.
+pub(super) async fn subscribe(shared: &Shared, access: &Access, call: &Call, id: &str) -> Outcome {
+    access.account(&mut shared.world(), id)?;
+    let callback = match argument(call, "override_callback_uri") {
+        Some(address) if !address.is_empty() => {
+            let verify_token = argument(call, "verify_token").unwrap_or_default();
+            Some(verified(shared, &address, &verify_token).await?)
+        }
+        _ => None,
+    };
+    let mut world = shared.world();
+    let account = access.account(&mut world, id)?;
+    account
+        .subscribed
+        .insert(Arc::clone(&access.app_id), callback);
+    drop(world);
+    shared.bump();
+    shared.outbox.kick();
+    Ok(json!({"success": true}))
+}
+
+/// Sets the callback of an application; only its own token may.
+pub(super) async fn subscribe_app(shared: &Shared, access: &Access, call: &Call) -> Outcome {
+    let id = &call.segments[0];
+    if **id != *access.app_id {
+        return Err(GraphError::invisible(id));
+    }
+    if argument(call, "object").as_deref() != Some("whatsapp_business_account") {
+        return Err(GraphError::parameter(
+            "object must be whatsapp_business_account.",
+        ));
+    }
+    let address =
+        argument(call, "callback_url").ok_or_else(|| GraphError::missing("callback_url"))?;
+    let verify_token =
+        argument(call, "verify_token").ok_or_else(|| GraphError::missing("verify_token"))?;
+    let callback = verified(shared, &address, &verify_token).await?;
+    if let Some(app) = shared.world().apps.get_mut(&access.app_id) {
+        app.callback = Some(callback.callback);
+        app.verify_token = verify_token;
+    }
+    shared.bump();
+    shared.outbox.kick();
+    Ok(json!({"success": true}))
+}
+
+/// An address that answered the handshake.
+pub(super) async fn verified(
+    shared: &Shared,
+    address: &str,
+    verify_token: &str,
+) -> Result<Override, GraphError> {
+    let callback = Url::parse(address)
+        .ok()
+        .filter(|_| address.len() <= ADDRESS_LIMIT)
+        .ok_or_else(|| GraphError::parameter("The callback is not a valid URL."))?;
+    match outbox::handshake(shared, &callback, verify_token).await {
+        Ok(()) => Ok(Override { callback }),
+        Err(HandshakeError::Refused { status, .. }) => Err(GraphError {
+            code: 2200,
+            subcode: None,
+            details: format!(
+                "Callback verification failed with the following errors: HTTP Status Code = {status}"
+            ),
+        }),
+        Err(_) => Err(GraphError::new(
+            2200,
+            "The URL couldn't be validated. Response does not match challenge.",
+        )),
+    }
+}
+
+fn list_templates(shared: &Shared, world: &World, call: &Call, id: &str) -> Value {
+    let wanted = |name: &str, value: &str| {
+        call.query
+            .get(name)
+            .is_none_or(|wanted| wanted.eq_ignore_ascii_case(value))
+    };
+    let all: Vec<Value> = world
+        .accounts
+        .get(id)
+        .map(|account| account.templates.as_slice())
+        .unwrap_or_default()
+        .iter()
+        .filter(|template| wanted("name", &template.name) && wanted("status", &template.status))
+        .map(|template| {
+            select(
+                &template.as_json(),
+                call.query.get("fields").map(String::as_str),
+                &[
+                    "name",
+                    "language",
+                    "status",
+                    "category",
+                    "parameter_format",
+                    "components",
+                ],
+            )
+        })
+        .collect();
+    page(shared, call, &all)
+}
+
+fn create_template(world: &mut World, call: &Call, id: &str) -> Outcome {
+    let text = |name: &str| argument(call, name).ok_or_else(|| GraphError::missing(name));
+    let (name, language, category) = (text("name")?, text("language")?, text("category")?);
+    let plain = |character: char| {
+        character.is_ascii_lowercase() || character.is_ascii_digit() || character == '_'
+    };
+    if !name.chars().all(plain) || name.len() > 512 {
+        return Err(GraphError::parameter(
+            "Param name must have only lowercase letters, digits and underscores.",
+        ));
+    }
+    if !call.body["components"].is_array() {
+        return Err(GraphError::missing("components"));
+    }
+    let template_id = world.new_id().to_string();
+    let Some(account) = world.accounts.get_mut(id) else {
+        return Err(GraphError::invisible(id));
+    };
+    if account
+        .templates
+        .iter()
+        .any(|template| template.name == name && template.language == language)
+    {
+        return Err(GraphError {
+            subcode: Some(2_388_024),
+            ..GraphError::parameter("There is already content in this language for this template.")
+        });
+    }
+    account.templates.push(Template {
+        id: template_id.clone(),
+        name,
+        language,
+        status: "PENDING".to_owned(),
+        category: category.clone(),
+        parameter_format: argument(call, "parameter_format")
+            .unwrap_or_else(|| "POSITIONAL".to_owned())
+            .to_ascii_uppercase(),
+        components: call.body["components"].clone(),
+    });
+    Ok(json!({"id": template_id, "status": "PENDING", "category": category}))
+}
+
+fn delete_template(world: &mut World, call: &Call, id: &str) -> Outcome {
+    let name = argument(call, "name").ok_or_else(|| GraphError::missing("name"))?;
+    let template_id = argument(call, "hsm_id");
+    let Some(account) = world.accounts.get_mut(id) else {
+        return Err(GraphError::invisible(id));
+    };
+    let before = account.templates.len();
+    account.templates.retain(|template| {
+        template.name != name
+            || template_id
+                .as_ref()
+                .is_some_and(|wanted| *wanted != template.id)
+    });
+    if account.templates.len() == before {
+        return Err(GraphError::parameter("Message template was not found."));
+    }
+    Ok(json!({"success": true}))
+}
+
+/// A template by its id.
+pub(super) fn template(shared: &Shared, access: &Access, id: &str) -> Outcome {
+    let world = shared.world();
+    world
+        .accounts
+        .values()
+        .filter(|account| access.sees(&account.id))
+        .flat_map(|account| &account.templates)
+        .find(|template| template.id == id)
+        .map(Template::as_json)
+        .ok_or_else(|| GraphError::invisible(id))
+}

@@ -1,0 +1,243 @@
+//! The JSON API: `/api/v1/…`, its description `/api/openapi.json` and the page that shows it, `/api/docs`.
+//!
+//! Each resource is a file with three tables' worth of facts: its fields, its objects, its operations. The routes and the
+//! description are made from the same operations, so neither can know more than the other. Every request takes the same
+//! way through [`serve`]: key, rights, body, `Idempotency-Key`, handler. Handlers get a [`Call`](operation::Call) and
+//! give JSON or a [`Problem`]; SQL is the store's.
+
+mod accounts;
+mod alarms;
+mod bitrix_apps;
+mod caller;
+mod conversations;
+mod description;
+mod docs;
+mod events;
+mod fields;
+mod idempotency;
+mod instances;
+mod messages;
+mod operation;
+mod page;
+mod phone_messages;
+mod phones;
+mod problem;
+mod queue;
+mod rules;
+mod sites;
+mod waba_apps;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::{Body, Bytes, to_bytes},
+    extract::{FromRequestParts, RawPathParams, Request, State},
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{any, on},
+};
+use serde_json::Value;
+
+use self::operation::{Call, Described, Operation, Verb};
+pub use self::{
+    caller::Caller,
+    problem::{FieldError, Problem},
+};
+use crate::app::App;
+
+/// The largest body that the API takes, in bytes. The longest text of a message has 4096 characters.
+const BODY_LIMIT: usize = 256 * 1024;
+
+/// All operations, in the order in which the description shows them.
+fn operations() -> impl Iterator<Item = &'static Operation> {
+    [
+        sites::OPERATIONS,
+        waba_apps::OPERATIONS,
+        accounts::OPERATIONS,
+        phones::OPERATIONS,
+        phone_messages::OPERATIONS,
+        conversations::OPERATIONS,
+        bitrix_apps::OPERATIONS,
+        instances::OPERATIONS,
+        messages::OPERATIONS,
+        events::OPERATIONS,
+        queue::OPERATIONS,
+        alarms::OPERATIONS,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// All objects that operations take and give.
+fn objects() -> impl Iterator<Item = &'static Described> {
+    [
+        sites::OBJECTS,
+        waba_apps::OBJECTS,
+        accounts::OBJECTS,
+        phones::OBJECTS,
+        phone_messages::OBJECTS,
+        conversations::OBJECTS,
+        bitrix_apps::OBJECTS,
+        instances::OBJECTS,
+        messages::OBJECTS,
+        events::OBJECTS,
+        queue::OBJECTS,
+        alarms::OBJECTS,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// Everything below `/api/v1`, and the description; paths in full.
+pub fn routes() -> Router<Arc<App>> {
+    let mut router = Router::new();
+    for operation in operations() {
+        let handler = move |State(app): State<Arc<App>>,
+                            parameters: RawPathParams,
+                            request: Request| async move {
+            let id = parameters
+                .iter()
+                .find(|(name, _)| *name == "id")
+                .map(|(_, value)| value.to_owned());
+            serve(operation, app, id, request)
+                .await
+                .unwrap_or_else(Problem::into_response)
+        };
+        router = router.route(operation.path, on(operation.verb.filter(), handler));
+    }
+    router
+        .route("/api/v1", any(unknown_path))
+        .route("/api/v1/{*rest}", any(unknown_path))
+        .merge(docs::routes())
+        .method_not_allowed_fallback(async || {
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "this method is not offered here; /api/docs shows what is",
+            )
+        })
+}
+
+async fn unknown_path() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "there is nothing at this path; /api/docs shows what there is",
+    )
+}
+
+/// The way of a request.
+async fn serve(
+    operation: &'static Operation,
+    app: Arc<App>,
+    id: Option<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (mut head, body) = request.into_parts();
+    let caller = Caller::from_request_parts(&mut head, &app).await?;
+    if !caller.may(operation) {
+        app.metrics.count("api_refused", "role");
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "your role may not do this",
+        ));
+    }
+    app.metrics.count("api_requests", operation.tag);
+    let call = Call {
+        app,
+        id,
+        query: head.uri.query().unwrap_or_default().to_owned(),
+        body: read_body(body).await?,
+    };
+    let answer = if operation.verb == Verb::Post {
+        idempotency::once(operation, call, caller, &head).await?
+    } else {
+        Answer::work(operation, call).await?
+    };
+    if operation.verb != Verb::Get {
+        let status = answer.status.as_u16();
+        tracing::info!(user = %caller.user_id, method = %head.method, path = head.uri.path(), status, "changed by API");
+    }
+    Ok(answer.into_response())
+}
+
+async fn read_body(body: Body) -> Result<Bytes, Problem> {
+    to_bytes(body, BODY_LIMIT).await.map_err(|_| {
+        Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("a body has at most {BODY_LIMIT} bytes"),
+        )
+    })
+}
+
+/// What is sent when all is well.
+#[derive(Debug)]
+struct Answer {
+    status: StatusCode,
+    location: Option<String>,
+    /// JSON; empty where there is nothing to say.
+    body: String,
+    replayed: bool,
+}
+
+impl Answer {
+    async fn work(operation: &Operation, call: Call) -> Result<Self, Problem> {
+        let shown = (operation.run)(call).await?;
+        Ok(Self::new(
+            operation,
+            operation.status,
+            if shown.is_null() {
+                String::new()
+            } else {
+                shown.to_string()
+            },
+        ))
+    }
+
+    fn new(operation: &Operation, status: StatusCode, body: String) -> Self {
+        let id = || {
+            serde_json::from_str::<Value>(&body)
+                .ok()?
+                .get("id")?
+                .as_str()
+                .map(str::to_owned)
+        };
+        let location = operation
+            .location
+            .and_then(|base| Some(format!("{base}/{}", id()?)));
+        Self {
+            status,
+            location,
+            body,
+            replayed: false,
+        }
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let mut response = if self.body.is_empty() {
+            self.status.into_response()
+        } else {
+            let content = [(
+                header::CONTENT_TYPE,
+                HeaderValue::from_static("application/json"),
+            )];
+            (self.status, content, self.body).into_response()
+        };
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(location) = self.location.and_then(|location| location.parse().ok()) {
+            headers.insert(header::LOCATION, location);
+        }
+        if self.replayed {
+            headers.insert(
+                HeaderName::from_static("idempotency-replayed"),
+                HeaderValue::from_static("true"),
+            );
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,345 @@
+//! `queue`: what waits, where, and since when; and what was given up.
+
+use serde_json::{Value, json};
+
+use super::{
+    fields,
+    operation::{Call, Described, Field, Operation, Outcome, Parameter, Purpose, Shape},
+    page::Page,
+    problem::Problem,
+};
+use crate::{
+    registry::{InstanceState, Registry},
+    store::{
+        browse::{self, DeadLetter, Depth, Destination, Window},
+        lanes::Side,
+    },
+};
+
+const PATH: &str = "/api/v1/queue";
+const DEAD_LETTERS: &str = "/api/v1/queue/dead_letters";
+const TAG: &str = "Queue";
+
+/// What problems call it.
+const WHAT: &str = "dead letter";
+
+/// Dead letters that the overview shows.
+const SHOWN: usize = 20;
+
+const SIDES: &[&str] = &["portal", "meta"];
+
+const FIELDS: &[Field] = &[
+    Field::read(
+        "depth",
+        Shape::Whole,
+        "Messages that wait to be delivered.",
+        "3",
+    ),
+    Field::nullable(
+        "oldest",
+        Shape::Time,
+        "Since when the oldest of them waits.",
+        "2026-11-23T04:47:32.010Z",
+    ),
+    Field::read(
+        "destinations",
+        Shape::List("Destination"),
+        "The same by number and side.",
+        "",
+    ),
+    Field::read(
+        "dead_letters",
+        Shape::List("DeadLetter"),
+        "The 20 newest deliveries that were given up.",
+        "",
+    ),
+    Field::read(
+        "dead_letter_count",
+        Shape::Whole,
+        "How many there are in all.",
+        "0",
+    ),
+    Field::read(
+        "receipts",
+        Shape::Object("Backlog"),
+        "Callbacks that were acknowledged and are not translated yet.",
+        "",
+    ),
+];
+
+const BACKLOG_FIELDS: &[Field] = &[
+    Field::read("depth", Shape::Whole, "How many.", "0"),
+    Field::nullable("oldest", Shape::Time, "When the oldest of them came.", ""),
+];
+
+const DESTINATION_FIELDS: &[Field] = &[
+    Field::read(
+        "phone",
+        Shape::Id,
+        "The business number.",
+        "0199f1c2-3333-7a41-9c55-2f0e8b1d6a90",
+    ),
+    Field::read(
+        "side",
+        Shape::OneOf(SIDES),
+        "To whom: the portal, or Meta.",
+        "portal",
+    ),
+    Field::read("depth", Shape::Whole, "Messages that wait.", "3"),
+    Field::nullable(
+        "oldest",
+        Shape::Time,
+        "Since when the oldest of them waits.",
+        "2026-11-23T04:47:32.010Z",
+    ),
+    Field::nullable(
+        "paused",
+        Shape::Text,
+        "Why nothing is delivered there until somebody acts.",
+        "",
+    ),
+];
+
+const DEAD_LETTER_FIELDS: &[Field] = &[
+    Field::id(),
+    Field::read(
+        "phone",
+        Shape::Id,
+        "The business number.",
+        "0199f1c2-3333-7a41-9c55-2f0e8b1d6a90",
+    ),
+    Field::read(
+        "side",
+        Shape::OneOf(SIDES),
+        "To whom it should have gone.",
+        "portal",
+    ),
+    Field::nullable(
+        "message",
+        Shape::Id,
+        "The message it belongs to.",
+        "0199f1c2-6666-7a41-9c55-2f0e8b1d6a90",
+    ),
+    Field::read("attempts", Shape::Whole, "How often it was tried.", "84"),
+    Field::read(
+        "reason",
+        Shape::Text,
+        "Why it was given up.",
+        "the portal answered 503 for 72 hours",
+    ),
+    Field::created_at(),
+    Field::read(
+        "died_at",
+        Shape::Time,
+        "When it was given up.",
+        "2026-11-26T04:47:32.010Z",
+    ),
+];
+
+pub(super) const OBJECTS: &[Described] = &[
+    Described {
+        name: "Queue",
+        purpose: Purpose::Shown,
+        description: "What waits.",
+        fields: FIELDS,
+    },
+    Described {
+        name: "Backlog",
+        purpose: Purpose::Shown,
+        description: "How much waits, and since when.",
+        fields: BACKLOG_FIELDS,
+    },
+    Described {
+        name: "Destination",
+        purpose: Purpose::Shown,
+        description: "What waits for one number in one direction.",
+        fields: DESTINATION_FIELDS,
+    },
+    Described {
+        name: "DeadLetter",
+        purpose: Purpose::Shown,
+        description: "A delivery that was given up.",
+        fields: DEAD_LETTER_FIELDS,
+    },
+];
+
+pub(super) const OPERATIONS: &[Operation] = &[
+    Operation {
+        summary: "Show what waits",
+        ..Operation::get(PATH, TAG, "Queue", |call| Box::pin(overview(call)))
+    },
+    Operation {
+        summary: "List dead letters",
+        description: "Newest first.",
+        query: &[Parameter {
+            name: "phone",
+            shape: Shape::Id,
+            description: "Only of this number.",
+        }],
+        ..Operation::list(DEAD_LETTERS, TAG, "DeadLetter", |call| Box::pin(list(call)))
+    },
+    Operation {
+        summary: "Deliver a dead letter again",
+        description: "The answer shows the dead letter as it was; it waits in the queue again.",
+        ..Operation::act(
+            "/api/v1/queue/dead_letters/{id}/replay",
+            TAG,
+            "DeadLetter",
+            |call| Box::pin(replay(call)),
+        )
+    },
+];
+
+/// Why nothing is delivered to a destination, where that is so.
+fn paused(destination: &Destination, registry: &Registry) -> Option<String> {
+    let Some(phone) = registry.phones.get(&destination.phone_id) else {
+        return Some("the number was removed".to_owned());
+    };
+    if Side::parse(&destination.side) == Side::Meta {
+        return phone.paused.clone();
+    }
+    let Some(instance) = registry.instance_of(phone) else {
+        return Some("the number is not linked to a portal".to_owned());
+    };
+    match instance.state {
+        InstanceState::Active => None,
+        InstanceState::NeedsAuthorization => Some(
+            instance
+                .problem
+                .clone()
+                .unwrap_or_else(|| "the portal must be authorized again".to_owned()),
+        ),
+        InstanceState::Uninstalled => {
+            Some("the application was removed from the portal".to_owned())
+        }
+    }
+}
+
+fn show_destination(destination: &Destination, registry: &Registry) -> Value {
+    json!({
+        "phone": destination.phone_id,
+        "side": destination.side,
+        "depth": destination.depth.depth,
+        "oldest": destination.depth.oldest,
+        "paused": paused(destination, registry),
+    })
+}
+
+fn show_dead_letter(letter: &DeadLetter) -> Value {
+    json!({
+        "id": letter.id,
+        "phone": letter.phone_id,
+        "side": letter.side,
+        "message": letter.message_id,
+        "attempts": letter.attempts,
+        "reason": letter.reason,
+        "created_at": letter.created_at,
+        "died_at": letter.died_at,
+    })
+}
+
+/// Takes what waits at all destinations together.
+fn total(destinations: &[Destination]) -> Depth {
+    Depth {
+        depth: destinations
+            .iter()
+            .map(|destination| destination.depth.depth)
+            .sum(),
+        oldest: destinations
+            .iter()
+            .filter_map(|destination| destination.depth.oldest)
+            .min(),
+    }
+}
+
+async fn overview(call: Call) -> Outcome {
+    call.query().finish()?;
+    let store = &call.app.store;
+    let destinations = browse::destinations(store).await?;
+    let letters = browse::dead_letters(
+        store,
+        None,
+        Window {
+            below: None,
+            limit: SHOWN,
+        },
+    )
+    .await?;
+    let dead_letter_count = browse::dead_letter_count(store).await?;
+    let receipts = browse::receipts(store).await?;
+    let registry = call.registry();
+    let whole = total(&destinations);
+    let shown: Vec<Value> = destinations
+        .iter()
+        .map(|destination| show_destination(destination, &registry))
+        .collect();
+    Ok(json!({
+        "depth": whole.depth,
+        "oldest": whole.oldest,
+        "destinations": shown,
+        "dead_letters": letters.iter().map(show_dead_letter).collect::<Vec<_>>(),
+        "dead_letter_count": dead_letter_count,
+        "receipts": { "depth": receipts.depth, "oldest": receipts.oldest },
+    }))
+}
+
+async fn list(call: Call) -> Outcome {
+    let mut query = call.query();
+    let page = Page::read(&mut query);
+    let phone = query.optional("phone", fields::id);
+    query.finish()?;
+    let rows = browse::dead_letters(&call.app.store, phone, page.window()).await?;
+    Ok(page.of_rows(rows, |letter| letter.id, show_dead_letter))
+}
+
+async fn replay(call: Call) -> Outcome {
+    let id = call.id(WHAT)?;
+    call.optional_fields(&[])?.finish()?;
+    let Some(letter) = browse::dead_letter(&call.app.store, id).await? else {
+        return Err(Problem::unknown(WHAT));
+    };
+    if !crate::deliver::replay_dead_letter(&call.app, id).await? {
+        return Err(Problem::unknown(WHAT));
+    }
+    Ok(show_dead_letter(&letter))
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::time::Millis;
+
+    fn destination(depth: i64, oldest: Option<i64>) -> Destination {
+        let depth = Depth {
+            depth,
+            oldest: oldest.map(Millis),
+        };
+        Destination {
+            phone_id: Uuid::nil(),
+            side: "meta".to_owned(),
+            depth,
+        }
+    }
+
+    #[test]
+    fn the_whole_is_the_sum_and_the_oldest_of_its_parts() {
+        assert_eq!(total(&[]), Depth::default());
+        let parts = [destination(2, Some(9)), destination(3, Some(4))];
+        assert_eq!(
+            total(&parts),
+            Depth {
+                depth: 5,
+                oldest: Some(Millis(4))
+            }
+        );
+    }
+
+    #[test]
+    fn what_waits_for_a_removed_number_says_so() {
+        let shown = show_destination(&destination(1, None), &Registry::default());
+        assert_eq!(shown["paused"], "the number was removed");
+        crate::api::description::assert_described("Destination", &shown);
+    }
+}

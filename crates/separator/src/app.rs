@@ -1,0 +1,47 @@
+//! What every part of the running program shares.
+
+use crate::{
+    deliver::Dispatcher, identifiers::Ids, intake::Intake, media::Media, metrics::Metrics,
+    outgoing::Outgoing, portal::Portals, receive::{Committer, keys::CallbackKeys}, registry::Directory, seal::Sealer,
+    settings::Settings, store::Store, time::Clock,
+};
+
+/// The running program; handed around as `Arc<App>`.
+#[derive(Debug)]
+pub struct App {
+    /// What was set.
+    pub settings: Settings,
+    /// The database.
+    pub store: Store,
+    /// Secrets at rest.
+    pub sealer: Sealer,
+    /// What is set up.
+    pub directory: Directory,
+    /// The time.
+    pub clock: Clock,
+    /// New ids.
+    pub ids: Ids,
+    /// HTTP to the outside.
+    pub outgoing: Outgoing,
+    /// Counters.
+    pub metrics: Metrics,
+    /// 1 The doors' way to the disk.
+    pub committer: Committer,
+    /// Keys in callback addresses.
+    pub callback_keys: CallbackKeys,
+    /// 2 Translation.
+    pub intake: Intake,
+    /// 3 Delivery.
+    pub dispatcher: Dispatcher,
+    /// Tokens and the publish routine.
+    pub portals: Portals,
+    /// Files on their way.
+    pub media: Media,
+}
+
+impl App {
+    /// Reads the set-up anew after a change to it and wakes whoever waits for such a change.
+    pub async fn reload(&self) -> Result<(), crate::store::Error> {
+        self.directory.reload(&self.store, &self.sealer).await
+    }
+}

@@ -1,0 +1,260 @@
+//! 3 Delivery: what is due is claimed, sent, settled.
+//!
+//! **Unit of work.** A lane is a conversation in one direction; only its head may be in flight (towards a portal: its
+//! head and what follows it in order, in one call). A head that waits or whose outcome is unknown holds its lane and no
+//! other.
+//!
+//! **Destinations.** The limit belongs to the destination, so there is one worker for each portal and one for each
+//! business number, each with its pace. A worker waits; it never sleeps on behalf of another. A blocked or flooded
+//! destination costs the others nothing but its share of the machine.
+//!
+//! **A try.** Before a call goes out its rows are marked as started, on disk. When it is settled, the mark goes in the
+//! same transaction that writes the effect: the message's state and journey, follow-up tasks, the lane's next due time.
+//! A row found with a mark was cut off, by a crash or a lost answer; it is looked up before it is repeated.
+//!
+//! **Races considered.**
+//! * *A status of Meta overtakes the answer to the send.* Intake writes it to the message; settling finds the message
+//!   already `sent` and confirms to the portal at once.
+//! * *A status arrives for a send whose answer was lost.* Intake makes the lane due; the worker finds a wamid on the
+//!   message of a started row and settles it without sending.
+//! * *Intake adds to a lane while it is settled.* The lane's `next_seq` grows in the database; a lane is deleted only
+//!   where `head_seq >= next_seq`, evaluated by the database.
+//! * *A wake is lost, or there is no worker yet.* Each worker computes when its next lane is due, and the dispatcher
+//!   looks over all lanes every few seconds.
+//! * *The process dies between the other side's answer and settling.* The mark is on disk; see "A try".
+//! * *Two processes on one database.* The lease (see [`crate::lease`]) is a parameter of every worker; without it
+//!   nothing is delivered.
+//!
+//! **Not promised.** Towards Bitrix24 exactly-once rests on looking a message up; where a portal neither lists external
+//! ids in its history nor tells known from unknown ids when updating, a message whose answer was lost is shown twice
+//! rather than not at all.
+
+pub mod outcome;
+pub mod pace;
+mod settle;
+mod to_meta;
+mod to_portal;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::{Notify, mpsc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
+
+use self::pace::Pace;
+use crate::{
+    app::App,
+    lease::Lease,
+    registry::Instance,
+    store::{
+        self,
+        lanes::{self, NewTask, Priority, Side, Task},
+        messages::{self, Journey, State},
+    },
+    time::Clock,
+    translate::notes::FileTrouble,
+};
+
+/// How often all lanes are looked over without being told to.
+const LOOK_OVER: Duration = Duration::from_secs(5);
+
+/// A destination: what has a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Destination {
+    /// A portal.
+    Portal(Uuid),
+    /// A business number, towards Meta.
+    Number(Uuid),
+}
+
+/// Wakes the workers and keeps the paces.
+#[derive(Debug)]
+pub struct Dispatcher {
+    clock: Clock,
+    wakes: mpsc::UnboundedSender<(Uuid, Side)>,
+    waiting: Mutex<Option<mpsc::UnboundedReceiver<(Uuid, Side)>>>,
+    paces: Mutex<HashMap<Uuid, Arc<Pace>>>,
+}
+
+impl Dispatcher {
+    /// A dispatcher whose workers begin with [`run`].
+    pub fn new(clock: Clock) -> Self {
+        let (wakes, waiting) = mpsc::unbounded_channel();
+        Self { clock, wakes, waiting: Mutex::new(Some(waiting)), paces: Mutex::default() }
+    }
+
+    /// Tells that a number has something for a side. An optimization: the lanes are looked over anyway.
+    pub fn wake(&self, phone: Uuid, side: Side) {
+        // Nobody listens while the program stops; the lanes keep what is due.
+        let _ = self.wakes.send((phone, side));
+    }
+
+    /// The pace of a portal, shared by delivery and everything else that calls it.
+    pub fn pace(&self, instance: Uuid) -> Arc<Pace> {
+        let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(paces.entry(instance).or_insert_with(|| {
+            // Bitrix24: limits, for all plans below Enterprise; the portal's own figures come with its worker.
+            Arc::new(Pace::new(self.clock.clone(), 40.0, 2.0))
+        }))
+    }
+
+    fn pace_of(&self, instance: &Instance) -> Arc<Pace> {
+        let pace = self.pace(instance.id);
+        pace.set_limits(instance.burst as f64, instance.calls_per_second);
+        pace
+    }
+}
+
+/// Delivers until told to stop, then lets what is in flight end.
+pub async fn run(app: Arc<App>, lease: Lease, stop: CancellationToken) {
+    let waiting = app.dispatcher.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let Some(mut waiting) = waiting else {
+        tracing::error!("delivery was started twice");
+        return;
+    };
+    let workers = TaskTracker::new();
+    let mut wakes: HashMap<Destination, Arc<Notify>> = HashMap::new();
+    let mut look_over = tokio::time::interval(LOOK_OVER);
+    look_over.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut changed = app.directory.watch();
+    loop {
+        let due = tokio::select! {
+            () = stop.cancelled() => break,
+            Some(wake) = waiting.recv() => vec![wake],
+            _ = look_over.tick() => lanes_due(&app).await,
+            _ = changed.changed() => lanes_due(&app).await,
+        };
+        let registry = app.directory.snapshot();
+        for (phone, side) in due {
+            let Some(phone) = registry.phones.get(&phone) else {
+                continue;
+            };
+            let destination = match (side, phone.instance_id) {
+                (Side::Meta, _) => Destination::Number(phone.id),
+                (Side::Portal, Some(instance)) => Destination::Portal(instance),
+                // Nobody to deliver to: the lanes wait for the number to be linked.
+                (Side::Portal, None) => continue,
+            };
+            let wake = wakes.entry(destination).or_insert_with(|| {
+                let wake = Arc::new(Notify::new());
+                let (app, stop) = (Arc::clone(&app), stop.clone());
+                let own = Arc::clone(&wake);
+                match destination {
+                    Destination::Portal(instance) => {
+                        workers.spawn(to_portal::run(app, lease.clone(), instance, own, stop));
+                    }
+                    Destination::Number(phone) => {
+                        workers.spawn(to_meta::run(app, lease.clone(), phone, own, stop));
+                    }
+                }
+                wake
+            });
+            wake.notify_one();
+        }
+    }
+    workers.close();
+    workers.wait().await;
+}
+
+async fn lanes_due(app: &App) -> Vec<(Uuid, Side)> {
+    match lanes::destinations_due(&app.store, app.clock.now()).await {
+        Ok(due) => due,
+        Err(error) => {
+            tracing::error!(%error, "the lanes could not be looked over");
+            Vec::new()
+        }
+    }
+}
+
+/// What kept a file away, from the reason that is stored with it.
+fn file_trouble(reason: Option<&str>) -> FileTrouble {
+    let reason = reason.unwrap_or_default();
+    let says = |words: &[&str]| words.iter().any(|word| reason.contains(word));
+    if says(&["larger"]) {
+        FileTrouble::TooLarge
+    } else if says(&["web page", "empty"]) {
+        FileTrouble::Damaged
+    } else if says(&["reached", "in time"]) {
+        FileTrouble::Unreachable
+    } else if says(&["404", "not there", "not known"]) {
+        FileTrouble::Gone
+    } else {
+        FileTrouble::Refused
+    }
+}
+
+/// What came of asking for a message to be tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// It is on its way again.
+    Queued,
+    /// It did not fail.
+    NotFailed,
+    /// There is no such message, or nothing of it is left that could be sent.
+    Unknown,
+}
+
+/// Puts a failed message back on its way.
+pub async fn retry(app: &App, message: Uuid) -> Result<Retry, store::Error> {
+    let Some(facts) = messages::by_id(&app.store, &[message]).await?.into_iter().next() else {
+        return Ok(Retry::Unknown);
+    };
+    if facts.state != State::Failed {
+        return Ok(Retry::NotFailed);
+    }
+    let dead = lanes::dead_letters_of(&app.store, message).await?;
+    if !dead.is_empty() {
+        for letter in dead {
+            replay_dead_letter(app, letter).await?;
+        }
+        return Ok(Retry::Queued);
+    }
+    // Meta accepted it and told of its failure later: it is sent anew.
+    let media = facts.media;
+    let task = match (facts.inbound, facts.kind.as_str(), media) {
+        (false, "text", None) => Task::Text { body: facts.text, context: None, confirm: None },
+        (false, _, Some(_)) => Task::File { caption: None, context: None, confirm: None },
+        _ => return Ok(Retry::Unknown),
+    };
+    let now = app.clock.now();
+    let new = NewTask {
+        id: app.ids.next(),
+        lane: facts.conversation,
+        side: Side::Meta,
+        phone: facts.phone,
+        message: Some(message),
+        media,
+        priority: Priority::Conversation,
+        due_at: now,
+        created_at: now,
+        task,
+    };
+    let mut tx = app.store.begin().await?;
+    lanes::enqueue(&mut tx, &[new]).await?;
+    let journey = Journey::new().with(now, "retried", Some("asked for by a user"));
+    messages::requeue(&mut tx, message, now, journey).await?;
+    tx.commit().await?;
+    app.dispatcher.wake(facts.phone, Side::Meta);
+    Ok(Retry::Queued)
+}
+
+/// Puts a dead letter back into its lane; `false` where there is none with this id.
+pub async fn replay_dead_letter(app: &App, id: Uuid) -> Result<bool, store::Error> {
+    let now = app.clock.now();
+    let Some((phone, side, message)) = lanes::replay(&app.store, id, now).await? else {
+        return Ok(false);
+    };
+    if let Some(message) = message {
+        let mut tx = app.store.begin().await?;
+        let journey = Journey::new().with(now, "replayed", Some("taken from the dead letters"));
+        messages::requeue(&mut tx, message, now, journey).await?;
+        tx.commit().await?;
+    }
+    app.media.wake();
+    app.dispatcher.wake(phone, side);
+    Ok(true)
+}

@@ -1,0 +1,191 @@
+//! How fast a destination may be called. The limit belongs to the destination; waiting is a time, not a sleeping worker.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use crate::time::{Clock, Millis};
+
+/// A leaky bucket: so many calls at once, so many a second after that (Bitrix24: limits; Meta: pair rate limit).
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    level: f64,
+    capacity: f64,
+    per_second: f64,
+    at: Millis,
+}
+
+impl Bucket {
+    /// An empty bucket.
+    pub fn new(capacity: f64, per_second: f64, now: Millis) -> Self {
+        Self { level: 0.0, capacity: capacity.max(1.0), per_second: per_second.max(0.001), at: now }
+    }
+
+    /// Takes the limits as they are now.
+    pub fn set_limits(&mut self, capacity: f64, per_second: f64) {
+        self.capacity = capacity.max(1.0);
+        self.per_second = per_second.max(0.001);
+    }
+
+    /// Puts one call in, or says how long until there is room.
+    pub fn take(&mut self, now: Millis) -> Result<(), Duration> {
+        self.leak(now);
+        if self.level + 1.0 <= self.capacity + 1e-9 {
+            self.level += 1.0;
+            return Ok(());
+        }
+        let missing = self.level + 1.0 - self.capacity;
+        Err(Duration::from_secs_f64((missing / self.per_second).max(0.001)))
+    }
+
+    /// The other side says that it is full.
+    pub fn fill(&mut self, now: Millis) {
+        self.leak(now);
+        self.level = self.capacity;
+    }
+
+    /// Whether nothing was put in lately.
+    pub fn is_empty(&mut self, now: Millis) -> bool {
+        self.leak(now);
+        self.level <= 0.0
+    }
+
+    fn leak(&mut self, now: Millis) {
+        let seconds = now.since(self.at).as_secs_f64();
+        self.level = (self.level - seconds * self.per_second).max(0.0);
+        self.at = now;
+    }
+}
+
+/// The pace of one destination, shared by all that call it.
+#[derive(Debug)]
+pub struct Pace {
+    clock: Clock,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    bucket: Bucket,
+    closed_until: Millis,
+    strikes: u32,
+}
+
+impl Pace {
+    pub(super) fn new(clock: Clock, burst: f64, per_second: f64) -> Self {
+        let now = clock.now();
+        let mut bucket = Bucket::new(burst, per_second, now);
+        // What was called just before a restart is not known; half the burst is held back for it.
+        bucket.level = bucket.capacity / 2.0;
+        Self { clock, state: Mutex::new(State { bucket, closed_until: Millis(0), strikes: 0 }) }
+    }
+
+    pub(super) fn set_limits(&self, burst: f64, per_second: f64) {
+        self.lock().bucket.set_limits(burst, per_second);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes one call's budget, or says how long to wait for it.
+    pub fn try_take(&self) -> Result<(), Duration> {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        if state.closed_until > now {
+            return Err(state.closed_until.since(now));
+        }
+        state.bucket.take(now)
+    }
+
+    /// Waits for one call's budget.
+    pub async fn take(&self) {
+        while let Err(wait) = self.try_take() {
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// The destination said "too many": its bucket is full, whatever we counted.
+    pub fn limited(&self, wait: Duration) {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        state.bucket.fill(now);
+        state.closed_until = state.closed_until.max(now + wait);
+    }
+
+    /// The destination is out of order: nothing goes for a growing while; gives how long.
+    pub fn strike(&self, first: Duration, most: Duration) -> Duration {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        if state.closed_until > now {
+            return state.closed_until.since(now);
+        }
+        let wait = (first * 2_u32.saturating_pow(state.strikes.min(16))).min(most);
+        state.strikes += 1;
+        state.closed_until = now + wait;
+        wait
+    }
+
+    /// The destination works; gives whether it was out of order before.
+    pub fn works(&self) -> bool {
+        std::mem::take(&mut self.lock().strikes) > 0
+    }
+
+    /// Somebody mended the destination: it may be tried at once.
+    pub fn reopen(&self) {
+        self.lock().closed_until = Millis(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_burst_then_a_steady_pace() {
+        let mut bucket = Bucket::new(3.0, 2.0, Millis(0));
+        assert!((0..3).all(|_| bucket.take(Millis(0)).is_ok()));
+        assert_eq!(bucket.take(Millis(0)), Err(Duration::from_millis(500)));
+        assert!(bucket.take(Millis(500)).is_ok());
+        assert!(bucket.take(Millis(600)).is_err());
+    }
+
+    #[test]
+    fn strikes_grow_and_are_forgotten() {
+        let clock = Clock::manual(Millis(0));
+        let pace = Pace::new(clock.clone(), 10.0, 10.0);
+        let minute = Duration::from_secs(60);
+        assert_eq!(pace.strike(minute, minute * 10), minute);
+        assert!(pace.try_take().is_err());
+        clock.advance(minute);
+        assert_eq!(pace.strike(minute, minute * 10), minute * 2);
+        clock.advance(minute * 2);
+        assert!(pace.try_take().is_ok());
+        assert!(pace.works() && !pace.works());
+        assert_eq!(pace.strike(minute, minute * 10), minute);
+    }
+
+    proptest! {
+        #[test]
+        fn never_more_than_the_limit(steps in proptest::collection::vec(0_i64..2000, 1..200)) {
+            let mut bucket = Bucket::new(5.0, 2.0, Millis(0));
+            let mut now = 0;
+            let mut taken = Vec::new();
+            for step in steps {
+                now += step;
+                if bucket.take(Millis(now)).is_ok() {
+                    taken.push(now);
+                }
+            }
+            for (index, begin) in taken.iter().enumerate() {
+                for (count, end) in taken[index..].iter().enumerate() {
+                    let allowed = 5.0 + 2.0 * (*end - *begin) as f64 / 1000.0;
+                    prop_assert!((count + 1) as f64 <= allowed + 1e-6);
+                }
+            }
+        }
+    }
+}

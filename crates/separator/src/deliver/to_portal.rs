@@ -1,0 +1,881 @@
+//! Delivery to one portal: customers' messages, notes, edits, deletions and confirmations.
+//!
+//! A portal takes few calls a second but many messages in a call, so what is due on a line goes together: the heads of
+//! all lanes and what follows them in order. The size follows the need and is bounded so that, by the time an item was
+//! measured to take, a call ends well within Bitrix24's 60 seconds. A message with a file travels alone, because the
+//! portal fetches the file during the call. Nothing there removes duplicates, so after a call that was cut the size
+//! falls back to one and what was cut is looked up before it is repeated.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use bitrix24::{
+    client::{Answer, Call, Class},
+    connector::{self, Delivered, Item, ItemChat, ItemFile, ItemMessage, ItemResult, ItemUser, Removal},
+    lines::{self, LineId},
+};
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use tokio::{sync::Notify, time::Instant};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{
+    outcome,
+    pace::Pace,
+    settle::{Settled, settle},
+};
+use crate::{
+    app::App,
+    lease::Lease,
+    media,
+    portal::{self, CallError},
+    registry::{Instance, Phone},
+    store::{
+        self,
+        lanes::{self, Claimed, Confirmation, Ending, NewTask, Priority, Side, Task},
+        messages::{self, MessageError, State},
+    },
+    time::Millis,
+    translate::{from_whatsapp, notes::Note},
+};
+
+/// Messages in one call, whatever their measured time.
+const MOST_ITEMS: usize = 200;
+/// A call should end within this, by the measured time of an item.
+const CALL_LENGTH: Duration = Duration::from_secs(15);
+/// Calls under way at once: one of messages, others with a file each or small.
+const MOST_CALLS: usize = 4;
+/// How long a message whose outcome is unknown rests before it is looked up.
+const LOOK_UP_AFTER: Duration = Duration::from_secs(3);
+/// An item that the portal refuses is tried this often, each time with less about the person.
+const ITEM_TRIES: i64 = 4;
+
+/// One call to the portal.
+struct Planned {
+    phone: Phone,
+    kind: Kind,
+    rows: Vec<Claimed>,
+}
+
+/// What a call does; the order is the order of urgency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    LookUp,
+    Post,
+    File,
+    Update,
+    Delete,
+    Confirm,
+}
+
+/// How the portal took the last calls.
+struct Appetite {
+    items: usize,
+    item_time: Duration,
+}
+
+impl Appetite {
+    fn limit(&self) -> usize {
+        let by_time = CALL_LENGTH.as_micros() / self.item_time.as_micros().max(1);
+        self.items.min(usize::try_from(by_time).unwrap_or(MOST_ITEMS)).clamp(1, MOST_ITEMS)
+    }
+
+    fn took(&mut self, items: usize, time: Duration) {
+        let each = time / u32::try_from(items.max(1)).unwrap_or(1);
+        self.item_time = (self.item_time * 3 + each) / 4;
+        self.items = (self.items * 2).clamp(1, MOST_ITEMS);
+    }
+
+    fn was_cut(&mut self) {
+        self.items = 1;
+    }
+}
+
+/// Delivers to a portal until told to stop; what is in flight then ends first.
+pub(super) async fn run(
+    app: Arc<App>,
+    lease: Lease,
+    instance: Uuid,
+    wake: Arc<Notify>,
+    stop: CancellationToken,
+) {
+    let mut busy: HashSet<Uuid> = HashSet::new();
+    let mut flights = FuturesUnordered::new();
+    let mut appetite = Appetite { items: MOST_ITEMS, item_time: Duration::from_millis(2) };
+    let mut posting = false;
+    let mut turn = 0_usize;
+    loop {
+        let registry = app.directory.snapshot();
+        let mut again_at = app.clock.now() + super::LOOK_OVER;
+        if let Some(instance) = registry.instances.get(&instance)
+            && !stop.is_cancelled()
+        {
+            let pace = app.dispatcher.pace_of(instance);
+            let phones: Vec<&Phone> = registry.phones_of(instance.id).collect();
+            turn = turn.wrapping_add(1);
+            match plan(&app, &phones, &busy, appetite.limit(), turn, posting).await {
+                Ok(mut plans) => {
+                    again_at = again_at.min(plans.next_due);
+                    settle_waiting(&app, std::mem::take(&mut plans.waiting)).await;
+                    for planned in plans.calls {
+                        if flights.len() >= MOST_CALLS {
+                            break;
+                        }
+                        if let Err(wait) = pace.try_take() {
+                            again_at = again_at.min(app.clock.now() + wait);
+                            break;
+                        }
+                        busy.extend(planned.rows.iter().map(|row| row.lane));
+                        posting |= planned.kind == Kind::Post;
+                        flights.push(fly(
+                            Arc::clone(&app),
+                            &lease,
+                            instance.clone(),
+                            Arc::clone(&pace),
+                            planned,
+                        ));
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(%error, "what is due for a portal could not be read");
+                    again_at = app.clock.now() + Duration::from_secs(1);
+                }
+            }
+        }
+        if stop.is_cancelled() && flights.is_empty() {
+            return;
+        }
+        let rest = again_at.since(app.clock.now()).max(Duration::from_millis(1));
+        tokio::select! {
+            Some(landed) = flights.next(), if !flights.is_empty() => {
+                let mut settled = Vec::new();
+                let mut landed = Some(landed);
+                // Settling goes in groups: whatever ended by now goes with it.
+                while let Some(Landed { kind, lanes, items, took, cut, outcome }) = landed {
+                    for lane in lanes {
+                        busy.remove(&lane);
+                    }
+                    if kind == Kind::Post {
+                        posting = false;
+                        if cut { appetite.was_cut() } else { appetite.took(items, took) }
+                    }
+                    settled.extend(outcome);
+                    landed = futures_util::FutureExt::now_or_never(flights.next()).flatten();
+                }
+                settle(&app, settled).await;
+            }
+            () = wake.notified(), if !stop.is_cancelled() => {}
+            () = stop.cancelled(), if !stop.is_cancelled() => {}
+            () = tokio::time::sleep(rest), if !stop.is_cancelled() => {}
+        }
+    }
+}
+
+struct Plans {
+    calls: Vec<Planned>,
+    waiting: Vec<Settled>,
+    next_due: Millis,
+}
+
+/// What could be called now, most urgent first.
+async fn plan(
+    app: &App,
+    phones: &[&Phone],
+    busy: &HashSet<Uuid>,
+    limit: usize,
+    turn: usize,
+    posting: bool,
+) -> Result<Plans, store::Error> {
+    let now = app.clock.now();
+    let mut plans = Plans { calls: Vec::new(), waiting: Vec::new(), next_due: Millis(i64::MAX) };
+    for index in 0..phones.len() {
+        // Each number is first in turn.
+        let phone = phones[(index + turn) % phones.len()];
+        for priority in [Priority::Conversation, Priority::Confirmation, Priority::Program] {
+            let wanted = limit + busy.len();
+            let mut due = lanes::due(&app.store, phone.id, Side::Portal, priority, now, wanted).await?;
+            due.retain(|lane| !busy.contains(lane));
+            due.truncate(limit);
+            if due.is_empty() {
+                continue;
+            }
+            let per_lane = (limit / due.len()).clamp(1, 32);
+            let rows = lanes::heads(&app.store, Side::Portal, &due, per_lane as i64).await?;
+            sort_out(app, phone, rows, now, &mut plans);
+        }
+        if let Some(due) = lanes::next_due(&app.store, phone.id, Side::Portal, now).await? {
+            plans.next_due = plans.next_due.min(due);
+        }
+    }
+    for planned in &mut plans.calls {
+        if planned.kind == Kind::Post {
+            planned.rows.truncate(limit);
+        }
+    }
+    if posting {
+        // One call of messages at a time: what comes in meanwhile makes the next one fuller.
+        plans.calls.retain(|planned| planned.kind != Kind::Post);
+    }
+    // Confirmations must not wait behind a flood for ever: every second turn they go first.
+    if turn.is_multiple_of(2) {
+        plans.calls.sort_by_key(|planned| planned.kind != Kind::Confirm);
+    }
+    Ok(plans)
+}
+
+/// Puts the first rows of each lane into calls. A lane goes on only as long as its rows fit into the same call.
+fn sort_out(app: &App, phone: &Phone, rows: Vec<Claimed>, now: Millis, plans: &mut Plans) {
+    let mut together: BTreeMap<Kind, Vec<Claimed>> = BTreeMap::new();
+    let mut current: Option<(Uuid, bool)> = None;
+    for row in rows {
+        let goes_on = match current {
+            Some((lane, goes_on)) if lane == row.lane => goes_on,
+            _ => true,
+        };
+        let first = current.is_none_or(|(lane, _)| lane != row.lane);
+        let lane = row.lane;
+        let fit = if goes_on { fit(&row, now, app.settings.media_wait) } else { continue };
+        let mut follows = false;
+        match fit {
+            Fit::Go(Kind::Post) => {
+                follows = true;
+                together.entry(Kind::Post).or_default().push(row);
+            }
+            Fit::Go(kind @ (Kind::File | Kind::LookUp)) if first => {
+                plans.calls.push(Planned { phone: phone.clone(), kind, rows: vec![row] });
+            }
+            Fit::Go(kind) if first => together.entry(kind).or_default().push(row),
+            Fit::Wait(at) if first => {
+                plans.next_due = plans.next_due.min(at);
+                plans.waiting.push(Settled::new(
+                    row,
+                    Ending::Later { at, counts: false, unknown: false },
+                ));
+            }
+            // It is not the head; its turn comes.
+            Fit::Go(_) | Fit::Wait(_) => {}
+        }
+        current = Some((lane, follows));
+    }
+    for (kind, rows) in together {
+        plans.calls.push(Planned { phone: phone.clone(), kind, rows });
+    }
+}
+
+/// Whether and how a row can go now.
+enum Fit {
+    Go(Kind),
+    Wait(Millis),
+}
+
+fn fit(row: &Claimed, now: Millis, media_wait: Duration) -> Fit {
+    match &row.task {
+        Task::Post { .. } if row.started_at.is_some() => Fit::Go(Kind::LookUp),
+        Task::Post { .. } => match &row.media {
+            Some(media) if media.state == "ready" => Fit::Go(Kind::File),
+            // The text went ahead; the file has a lane of its own until it is here.
+            Some(media) if media.state == "pending" && media.id == row.lane => {
+                Fit::Wait(now + Duration::from_secs(60))
+            }
+            Some(media) if media.state == "pending" && now < row.created_at + media_wait => {
+                Fit::Wait(row.created_at + media_wait)
+            }
+            _ => Fit::Go(Kind::Post),
+        },
+        Task::Update { .. } => Fit::Go(Kind::Update),
+        Task::Delete { .. } => Fit::Go(Kind::Delete),
+        Task::Confirm(_) => Fit::Go(Kind::Confirm),
+        // Never written for this side; the call refuses it.
+        Task::Text { .. } | Task::File { .. } | Task::Media { .. } | Task::Template { .. } => {
+            Fit::Go(Kind::Post)
+        }
+    }
+}
+
+async fn settle_waiting(app: &App, waiting: Vec<Settled>) {
+    if !waiting.is_empty() {
+        settle(app, waiting).await;
+    }
+}
+
+/// A call that ended.
+struct Landed {
+    kind: Kind,
+    lanes: Vec<Uuid>,
+    items: usize,
+    took: Duration,
+    cut: bool,
+    outcome: Vec<Settled>,
+}
+
+/// One call: mark its rows, call, tell what came of each row.
+async fn fly(
+    app: Arc<App>,
+    _lease: &Lease,
+    instance: Instance,
+    pace: Arc<Pace>,
+    planned: Planned,
+) -> Landed {
+    let Planned { phone, kind, rows } = planned;
+    let lanes: Vec<Uuid> = rows.iter().map(|row| row.lane).collect();
+    let items = rows.len();
+    let begun = Instant::now();
+    let mut cut = false;
+    let outcome = if kind == Kind::LookUp {
+        let mut settled = Vec::new();
+        for row in rows {
+            settled.push(look_up(&app, &instance, &phone, &pace, row).await);
+        }
+        settled
+    } else {
+        let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+        let now = app.clock.now();
+        match lanes::mark_started(&app.store, &ids, now).await {
+            Ok(()) => call(&app, &instance, &phone, &pace, kind, rows, &mut cut).await,
+            Err(error) => {
+                tracing::error!(%error, "a call could not be marked as started and was not made");
+                rows.into_iter()
+                    .map(|row| Settled::new(row, outcome::wait(now, Duration::from_secs(1))))
+                    .collect()
+            }
+        }
+    };
+    Landed { kind, lanes, items, took: begun.elapsed(), cut, outcome }
+}
+
+async fn call(
+    app: &Arc<App>,
+    instance: &Instance,
+    phone: &Phone,
+    pace: &Pace,
+    kind: Kind,
+    rows: Vec<Claimed>,
+    cut: &mut bool,
+) -> Vec<Settled> {
+    let (Some(connector), Some(line)) = (phone.connector.as_deref(), phone.line_id) else {
+        // The publish routine is not through yet; it wakes this number when it is.
+        let now = app.clock.now();
+        return rows
+            .into_iter()
+            .map(|row| Settled::new(row, outcome::wait(now, Duration::from_secs(5))))
+            .collect();
+    };
+    let line = LineId(line);
+    let began = app.clock.now();
+    let request = match request(app, phone, connector, line, kind, &rows).await {
+        Ok(request) => request,
+        Err(error) => {
+            tracing::error!(%error, "a call could not be prepared");
+            return rows
+                .into_iter()
+                .map(|row| Settled::new(row, outcome::wait(began, Duration::from_secs(1))))
+                .collect();
+        }
+    };
+    let answer = portal::call(app, instance, &request.method, &request.params).await;
+    let now = app.clock.now();
+    match answer {
+        Ok(answer) => {
+            if pace.works() {
+                portal::works_again(app, instance.id).await;
+            }
+            let tried = format!(
+                "{} to {}, {} item(s), answered after {} ms",
+                request.method,
+                instance.domain,
+                rows.len(),
+                now.since(began).as_millis()
+            );
+            read_answer(app, phone, kind, rows, &answer, &tried, now)
+        }
+        Err(error) => {
+            let why = format!("{}: {error}", request.method);
+            failed_call(app, instance, phone, pace, rows, &error, &why, cut).await
+        }
+    }
+}
+
+/// The REST call for rows of one kind.
+async fn request(
+    app: &App,
+    phone: &Phone,
+    connector: &str,
+    line: LineId,
+    kind: Kind,
+    rows: &[Claimed],
+) -> Result<Call, store::Error> {
+    Ok(match kind {
+        Kind::Post | Kind::File | Kind::LookUp => {
+            let items: Vec<Item> = rows.iter().map(|row| item(app, phone, row)).collect();
+            connector::send_messages(connector, line, &items)
+        }
+        Kind::Update => {
+            let items: Vec<Item> = rows.iter().map(|row| item(app, phone, row)).collect();
+            connector::update_messages(connector, line, &items)
+        }
+        Kind::Delete => {
+            let removals: Vec<Removal> = rows
+                .iter()
+                .map(|row| Removal {
+                    user_id: user_ref(row),
+                    message_id: external_id(row).to_owned(),
+                    chat_id: chat_ref(row),
+                })
+                .collect();
+            connector::delete_messages(connector, line, &removals)
+        }
+        Kind::Confirm => {
+            let mut delivered = Vec::new();
+            for row in rows {
+                let Task::Confirm(confirm) = &row.task else {
+                    continue;
+                };
+                delivered.push(delivery(app, row, confirm).await?);
+            }
+            // The event's own connector and line, even if the number was linked anew since.
+            let of_event = rows.iter().find_map(|row| match &row.task {
+                Task::Confirm(confirm) => Some((confirm.connector.clone(), LineId(confirm.line))),
+                _ => None,
+            });
+            let (connector, line) = of_event.unwrap_or_else(|| (connector.to_owned(), line));
+            connector::send_status_delivery(&connector, line, &delivered)
+        }
+    })
+}
+
+async fn delivery(
+    app: &App,
+    row: &Claimed,
+    confirm: &Confirmation,
+) -> Result<Delivered, store::Error> {
+    let external_ids = match &row.conversation {
+        Some(conversation) => {
+            messages::wamids_of(&app.store, conversation.id, confirm.im_message_id).await?
+        }
+        None => Vec::new(),
+    };
+    Ok(Delivered {
+        im_chat_id: confirm.im_chat_id,
+        im_message_id: confirm.im_message_id,
+        external_ids,
+        date: app.clock.now().seconds(),
+        chat_id: confirm.chat_ref.clone(),
+    })
+}
+
+fn user_ref(row: &Claimed) -> String {
+    row.conversation.as_ref().map(|peer| peer.user_ref.clone()).unwrap_or_default()
+}
+
+fn chat_ref(row: &Claimed) -> String {
+    row.conversation.as_ref().map(|peer| peer.chat_ref.clone()).unwrap_or_default()
+}
+
+fn external_id(row: &Claimed) -> &str {
+    match &row.task {
+        Task::Post { external_id, .. }
+        | Task::Update { external_id, .. }
+        | Task::Delete { external_id } => external_id,
+        _ => "",
+    }
+}
+
+/// The message as the portal takes it. A portal that refused it before is told less about the person each time.
+fn item(app: &App, phone: &Phone, row: &Claimed) -> Item {
+    let (text, note) = match &row.task {
+        Task::Post { text, note, .. } => (text.clone(), *note),
+        Task::Update { text, .. } => (text.clone(), false),
+        _ => (String::new(), false),
+    };
+    let peer = row.conversation.as_ref();
+    let name = peer.and_then(|peer| peer.name.as_deref()).filter(|_| row.attempts < 1);
+    let (first, last) = name.map(from_whatsapp::clean_name).unwrap_or_default();
+    let digits = peer.and_then(|peer| peer.wa_id.as_deref()).filter(|digits| {
+        // Our own number as a customer's phone would merge strangers in the CRM.
+        row.attempts < 2 && !app.directory.snapshot().is_own_number(digits)
+    });
+    let language = app
+        .directory
+        .snapshot()
+        .instance_of(phone)
+        .map(|instance| instance.language)
+        .unwrap_or_default();
+    let mut files = Vec::new();
+    let mut text = text;
+    match &row.media {
+        Some(file) if file.state == "ready" => files.push(ItemFile {
+            url: media::link(app, phone, file.id, &file.name),
+            name: file.name.clone(),
+        }),
+        Some(file) if file.state == "failed" => {
+            let trouble = super::file_trouble(file.error.as_deref());
+            let note = Note::CustomerFileLost { name: file.name.clone(), trouble };
+            text = joined(text, &note.markup(language));
+        }
+        Some(file) => {
+            let note = Note::CustomerFileFollows { name: file.name.clone() };
+            text = joined(text, &note.markup(language));
+        }
+        None => {}
+    }
+    Item {
+        user: ItemUser {
+            id: user_ref(row),
+            name: first,
+            last_name: last,
+            phone: digits.map(|digits| format!("+{digits}")),
+            skip_phone_validate: false,
+        },
+        message: ItemMessage {
+            id: external_id(row).to_owned(),
+            date: row.created_at.seconds(),
+            text,
+            files,
+            user_id: note.then_some(0),
+        },
+        chat: ItemChat { id: chat_ref(row), name: None },
+    }
+}
+
+fn joined(text: String, note: &str) -> String {
+    if text.is_empty() { note.to_owned() } else { format!("{text}[br]{note}") }
+}
+
+fn read_answer(
+    app: &App,
+    phone: &Phone,
+    kind: Kind,
+    rows: Vec<Claimed>,
+    answer: &Answer,
+    tried: &str,
+    now: Millis,
+) -> Vec<Settled> {
+    app.metrics.add("portal", "items", rows.len() as u64);
+    if kind == Kind::Confirm {
+        let good = connector::read_success(&answer.result);
+        return rows
+            .into_iter()
+            .map(|row| {
+                if good {
+                    return Settled::new(row, Ending::Done).tells(now, None, "confirmed", Some(tried));
+                }
+                let ending = outcome::again(row.attempts, row.created_at, now, "not confirmed");
+                Settled::new(row, ending)
+            })
+            .collect();
+    }
+    let ids: Vec<&str> = rows.iter().map(external_id).collect();
+    let results = connector::read_items(&answer.result, &ids);
+    rows.into_iter()
+        .zip(results)
+        .map(|(row, result)| match result {
+            ItemResult::Accepted { chat_id, session_id, .. } => {
+                accepted(app, phone, kind, row, chat_id, session_id, tried, now)
+            }
+            ItemResult::Failed { errors } => refused_item(app, kind, row, &errors.join("; "), now),
+            ItemResult::Unknown => {
+                let detail = "the answer says nothing of this message";
+                Settled::new(row, outcome::unknown(now, LOOK_UP_AFTER))
+                    .tells(now, Some(State::Unknown), "unknown", Some(detail))
+            }
+        })
+        .collect()
+}
+
+#[expect(clippy::too_many_arguments, reason = "one item's whole result")]
+fn accepted(
+    app: &App,
+    phone: &Phone,
+    kind: Kind,
+    row: Claimed,
+    chat_id: Option<i64>,
+    session_id: Option<i64>,
+    tried: &str,
+    now: Millis,
+) -> Settled {
+    let chat = row
+        .conversation
+        .as_ref()
+        .zip(chat_id)
+        .filter(|(peer, chat)| peer.im_chat_id != Some(*chat))
+        .map(|(peer, chat)| (peer.id, chat, session_id.map(|id| id.to_string())));
+    let follow_up = match (&row.task, &row.media) {
+        (Task::Post { external_id, note, .. }, Some(file)) if kind == Kind::Post && file.state == "pending" => {
+            Some(NewTask {
+                id: app.ids.next(),
+                lane: file.id,
+                side: Side::Portal,
+                phone: phone.id,
+                message: row.message,
+                media: Some(file.id),
+                priority: Priority::Conversation,
+                due_at: now,
+                created_at: now,
+                task: Task::Post {
+                    external_id: format!("{external_id}:file"),
+                    text: String::new(),
+                    note: *note,
+                },
+            })
+        }
+        _ => None,
+    };
+    // What the phone app sent is shown, not delivered, by this.
+    let inbound = row.origin.as_deref() == Some("customer");
+    let mut settled = Settled::new(row, Ending::Done).tells(
+        now,
+        inbound.then_some(State::Delivered),
+        "in the operator's chat",
+        Some(tried),
+    );
+    settled.chat = chat;
+    settled.tasks.extend(follow_up);
+    settled
+}
+
+fn refused_item(app: &App, kind: Kind, row: Claimed, why: &str, now: Millis) -> Settled {
+    if kind == Kind::Update || kind == Kind::Delete {
+        // The message is not there any more; there is nothing to change.
+        return Settled::new(row, Ending::Done).tells(
+            now,
+            Some(State::Delivered),
+            "not changed in the chat",
+            Some(why),
+        );
+    }
+    app.metrics.count("portal", "item_refused");
+    if row.attempts + 1 < ITEM_TRIES {
+        let ending = outcome::again(row.attempts, row.created_at, now, why);
+        let detail = format!("the portal refused the message: {why}");
+        return Settled::new(row, ending).tells(now, None, "refused, will be tried again", Some(&detail));
+    }
+    give_up(row, why, now)
+}
+
+/// The row ends among the dead letters.
+fn give_up(row: Claimed, why: &str, now: Millis) -> Settled {
+    let inbound = row.origin.as_deref() == Some("customer");
+    let mut settled = Settled::new(row, Ending::Dead { reason: why.to_owned() })
+        .tells(now, inbound.then_some(State::Failed), "given up", Some(why))
+        .because(MessageError {
+            code: "PORTAL".to_owned(),
+            title: "The portal did not take the message".to_owned(),
+            details: Some(why.to_owned()),
+        });
+    settled.alarm = true;
+    settled
+}
+
+/// The whole call failed: what follows for its rows and for the portal.
+#[expect(clippy::too_many_arguments, reason = "one call's whole failure")]
+async fn failed_call(
+    app: &Arc<App>,
+    instance: &Instance,
+    phone: &Phone,
+    pace: &Pace,
+    rows: Vec<Claimed>,
+    error: &CallError,
+    why: &str,
+    cut: &mut bool,
+) -> Vec<Settled> {
+    let now = app.clock.now();
+    let class = match error {
+        CallError::Rest(error) => error.class(),
+        CallError::Token(portal::TokenError::Later(_)) | CallError::Store(_) => {
+            return all(rows, |row| {
+                Settled::new(row, outcome::wait(now, Duration::from_secs(5)))
+                    .tells(now, None, "waits", Some(why))
+            });
+        }
+        CallError::Token(portal::TokenError::NeedsAuthorization(sentence)) => {
+            let wait = pace.strike(Duration::from_secs(60), Duration::from_secs(600));
+            portal::trouble(app, instance.id, sentence).await;
+            return all(rows, |row| {
+                Settled::new(row, outcome::wait(now, wait)).tells(now, None, "waits", Some(why))
+            });
+        }
+    };
+    tracing::warn!(portal = instance.domain, ?class, error = why, rows = rows.len(), "a call failed");
+    match class {
+        Class::Limited { wait } => {
+            app.metrics.count("portal", "limited");
+            pace.limited(wait);
+            all(rows, |row| {
+                Settled::new(row, outcome::wait(now, wait))
+                    .tells(now, None, "waits for the portal's limit", Some(why))
+            })
+        }
+        Class::Overloaded => {
+            let wait = pace.strike(Duration::from_secs(60), Duration::from_secs(600));
+            portal::trouble(
+                app,
+                instance.id,
+                "Bitrix24 blocked the portal for overload (OVERLOAD_LIMIT). Ask Bitrix24's support to lift the block; \
+                 messages are kept and go on by themselves.",
+            )
+            .await;
+            all(rows, |row| {
+                Settled::new(row, outcome::wait(now, wait)).tells(now, None, "waits", Some(why))
+            })
+        }
+        Class::Blocked(obstacle) => {
+            let wait = pace.strike(Duration::from_secs(60), Duration::from_secs(600));
+            portal::trouble(app, instance.id, &obstacle.to_string()).await;
+            all(rows, |row| {
+                Settled::new(row, outcome::wait(now, wait)).tells(now, None, "waits", Some(why))
+            })
+        }
+        Class::MethodParked { until } => {
+            let ten_minutes = Duration::from_secs(600);
+            let until = until.map_or(now + ten_minutes, Millis::from_seconds);
+            let wait = until.since(now).clamp(Duration::from_secs(1), ten_minutes);
+            all(rows, |row| {
+                Settled::new(row, outcome::wait(now, wait))
+                    .tells(now, None, "waits for the method's time limit", Some(why))
+            })
+        }
+        Class::Publish => {
+            let mended = portal::publish_now(app, phone.id).await.is_ok();
+            let now = app.clock.now();
+            let wait = if mended { Duration::from_millis(100) } else { Duration::from_secs(30) };
+            all(rows, |row| {
+                let ending = if mended && row.attempts == 0 {
+                    Ending::Later { at: now + wait, counts: true, unknown: false }
+                } else {
+                    outcome::again(row.attempts, row.created_at, now, why)
+                };
+                Settled::new(row, ending).tells(now, None, "the connection was set up again", Some(why))
+            })
+        }
+        Class::Unknown => {
+            *cut = true;
+            all(rows, |row| {
+                let inbound = row.origin.as_deref() == Some("customer");
+                Settled::new(row, outcome::unknown(now, LOOK_UP_AFTER)).tells(
+                    now,
+                    inbound.then_some(State::Unknown),
+                    "unknown",
+                    Some(why),
+                )
+            })
+        }
+        Class::Refused if rows.len() > 1 => {
+            // One of them may be at fault: they go one by one.
+            *cut = true;
+            all(rows, |row| {
+                Settled::new(row, outcome::wait(now, Duration::ZERO))
+            })
+        }
+        Class::Refused => all(rows, |row| give_up(row, why, now)),
+        Class::Refresh | Class::Retry => all(rows, |row| {
+            let ending = outcome::again(row.attempts, row.created_at, now, why);
+            if let Ending::Dead { reason } = ending {
+                return give_up(row, &reason, now);
+            }
+            Settled::new(row, ending).tells(now, None, "failed, will be tried again", Some(why))
+        }),
+    }
+}
+
+fn all(rows: Vec<Claimed>, each: impl Fn(Claimed) -> Settled) -> Vec<Settled> {
+    rows.into_iter().map(each).collect()
+}
+
+/// Finds out whether a message whose call was cut is in the chat.
+///
+/// First the session's history is read, which names external ids. Where it does not show the message, its text is
+/// written once more by `imconnector.update.messages` next to an id that cannot exist: only a portal that refuses the
+/// second and takes the first is known to tell them apart, and then the message is there.
+async fn look_up(
+    app: &Arc<App>,
+    instance: &Instance,
+    phone: &Phone,
+    pace: &Pace,
+    row: Claimed,
+) -> Settled {
+    let found = match find(app, instance, phone, pace, &row).await {
+        Ok(found) => found,
+        Err(error) => {
+            let now = app.clock.now();
+            let ending = match outcome::again(row.attempts, row.created_at, now, "unknown") {
+                Ending::Later { at, counts, .. } => Ending::Later { at, counts, unknown: true },
+                dead => dead,
+            };
+            return Settled::new(row, ending).tells(
+                now,
+                None,
+                "could not be looked up",
+                Some(&error.to_string()),
+            );
+        }
+    };
+    let now = app.clock.now();
+    match found {
+        Found::There(how) => {
+            let inbound = row.origin.as_deref() == Some("customer");
+            Settled::new(row, Ending::Done).tells(
+                now,
+                inbound.then_some(State::Delivered),
+                "found in the operator's chat",
+                Some(how),
+            )
+        }
+        Found::NotThere(how) => {
+            let ending = Ending::Later { at: now, counts: false, unknown: false };
+            Settled::new(row, ending).tells(now, None, "not in the chat, sent again", Some(how))
+        }
+    }
+}
+
+enum Found {
+    There(&'static str),
+    NotThere(&'static str),
+}
+
+async fn find(
+    app: &Arc<App>,
+    instance: &Instance,
+    phone: &Phone,
+    pace: &Pace,
+    row: &Claimed,
+) -> Result<Found, CallError> {
+    let (Some(connector), Some(line)) = (phone.connector.as_deref(), phone.line_id) else {
+        return Ok(Found::NotThere("the line was never set up"));
+    };
+    let id = external_id(row);
+    if let Some(chat) = row.conversation.as_ref().and_then(|peer| peer.im_chat_id) {
+        let call = lines::session_history(chat, None);
+        let answer = portal::call(app, instance, &call.method, &call.params).await;
+        match answer {
+            Ok(answer) => {
+                let history = lines::History::read(&answer.result);
+                if history.messages.iter().any(|message| message.external_ids.iter().any(|known| known == id)) {
+                    return Ok(Found::There("the session's history names it"));
+                }
+            }
+            Err(CallError::Rest(error)) if error.class() == Class::Refused => {}
+            Err(error) => return Err(error),
+        }
+        pace.take().await;
+    }
+    let mut real = item(app, phone, row);
+    real.message.files.clear();
+    let mut canary = real.clone();
+    canary.message.id = format!("probe-{}", app.ids.next().simple());
+    let ids = [canary.message.id.clone(), real.message.id.clone()];
+    let call = connector::update_messages(connector, LineId(line), &[canary, real]);
+    let answer = portal::call(app, instance, &call.method, &call.params).await?;
+    let results = connector::read_items(&answer.result, &[&ids[0], &ids[1]]);
+    Ok(match results.as_slice() {
+        [ItemResult::Failed { .. }, ItemResult::Accepted { .. }] => {
+            Found::There("the portal knows its id")
+        }
+        [ItemResult::Failed { .. }, ItemResult::Failed { .. }] => {
+            Found::NotThere("the portal does not know its id")
+        }
+        _ => Found::NotThere("the portal does not tell known ids from unknown ones"),
+    })
+}

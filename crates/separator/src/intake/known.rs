@@ -1,0 +1,237 @@
+//! What the store knows about everything that a batch of receipts speaks of, read with a few statements.
+
+use std::collections::{HashMap, HashSet};
+
+use bitrix24::events::EventData;
+use uuid::Uuid;
+use whatsapp::webhook::{ChangeKind, MessagesValue, Status};
+
+use super::Parsed;
+use crate::{
+    person::canonical,
+    store::{
+        Error, Store,
+        conversations::{self, Alias, AliasKind, Conversation, Deed, Person},
+        messages::{self, Facts},
+    },
+    translate,
+};
+
+/// How our row id travels with a message to Meta and comes back in its statuses.
+const CALLBACK_PREFIX: &str = "separator:";
+
+/// The text that a message carries to Meta and that comes back in its statuses.
+pub(crate) fn callback_data(message: Uuid) -> String {
+    format!("{CALLBACK_PREFIX}{}", message.simple())
+}
+
+/// The message that a status speaks of by our id.
+pub(crate) fn message_of(status: &Status) -> Option<Uuid> {
+    status.biz_opaque_callback_data.as_deref()?.strip_prefix(CALLBACK_PREFIX)?.parse().ok()
+}
+
+/// Names the deed of taking one WhatsApp message.
+pub(crate) fn inbound_deed(phone_number_id: &str, wamid: &str) -> Deed {
+    Deed::new(&["whatsapp", phone_number_id, wamid])
+}
+
+/// Names the deed of taking one message of an operator.
+pub(crate) fn operator_deed(member_id: &str, event: &str, chat: i64, message: i64) -> Deed {
+    Deed::new(&["bitrix24", member_id, event, &chat.to_string(), &message.to_string()])
+}
+
+/// What is known; changes while a batch is worked through, so that each receipt sees what those before it did.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    pub done: HashSet<Deed>,
+    pub aliases: HashMap<Alias, Uuid>,
+    pub persons: HashMap<Uuid, Person>,
+    /// By number and person.
+    pub conversations: HashMap<(Uuid, Uuid), Conversation>,
+    /// By number and the chat id given to Bitrix24; leads to the person.
+    pub chats: HashMap<(Uuid, String), Uuid>,
+    messages: HashMap<Uuid, Facts>,
+    by_wamid: HashMap<(Uuid, String), Uuid>,
+    /// The last messages of conversations in which an operator quoted something, newest first.
+    pub latest: HashMap<Uuid, Vec<Facts>>,
+}
+
+#[derive(Default)]
+struct Questions {
+    deeds: Vec<Deed>,
+    aliases: Vec<String>,
+    wamids: Vec<String>,
+    messages: Vec<Uuid>,
+    chats: Vec<String>,
+    quoting: HashSet<String>,
+}
+
+impl Questions {
+    fn ask_meta(&mut self, value: &MessagesValue) {
+        let phone_number_id = value.phone_number_id.as_deref().unwrap_or_default();
+        for message in value.messages.iter().flatten() {
+            self.deeds.push(inbound_deed(phone_number_id, &message.id));
+            for phone in [&message.from, &message.to].into_iter().flatten() {
+                self.aliases.push(canonical(phone));
+            }
+            for user_id in [&message.from_user_id, &message.to_user_id].into_iter().flatten() {
+                self.aliases.push(user_id.clone());
+            }
+            self.wamids.extend(translate::from_whatsapp::referred(message).map(str::to_owned));
+            match &message.body {
+                whatsapp::webhook::MessageBody::Edit { original_message_id, .. }
+                | whatsapp::webhook::MessageBody::Revoke { original_message_id } => {
+                    self.wamids.push(original_message_id.clone());
+                }
+                whatsapp::webhook::MessageBody::System(system) => {
+                    self.aliases.extend(system.wa_id.as_deref().map(canonical));
+                    self.aliases.extend(system.user_id.clone());
+                    self.aliases.extend(system.previous_user_id.clone());
+                }
+                _ => {}
+            }
+        }
+        for status in value.statuses.iter().flatten() {
+            match message_of(status) {
+                Some(id) => self.messages.push(id),
+                None => self.wamids.push(status.id.clone()),
+            }
+            self.aliases.extend(status.recipient_user_id.clone());
+            self.aliases.extend(status.recipient_id.as_deref().map(canonical));
+        }
+    }
+
+    fn ask_bitrix(&mut self, event: &bitrix24::events::Event) {
+        let member_id = &event.auth.member_id;
+        match &event.data {
+            EventData::MessageAdd(messages)
+            | EventData::MessageUpdate(messages)
+            | EventData::MessageDelete(messages) => {
+                for message in messages.messages.iter().flatten() {
+                    self.deeds.push(operator_deed(
+                        member_id,
+                        &event.name,
+                        message.im_chat_id,
+                        message.im_message_id,
+                    ));
+                    self.chats.push(message.chat_id.clone());
+                    self.wamids.extend(message.external_ids.iter().cloned());
+                    if translate::from_bitrix::read(message).quote.is_some() {
+                        self.quoting.insert(message.chat_id.clone());
+                    }
+                }
+            }
+            EventData::DialogStart(dialogs) => {
+                self.chats.extend(dialogs.dialogs.iter().flatten().map(|dialog| dialog.chat_id.clone()));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Known {
+    /// Reads all that the receipts speak of.
+    pub(crate) async fn load(
+        store: &Store,
+        parsed: &[Parsed],
+    ) -> Result<Self, Error> {
+        let mut questions = Questions::default();
+        for parsed in parsed {
+            match parsed {
+                Parsed::Meta(callback) => {
+                    for change in &callback.changes {
+                        if let ChangeKind::Messages(value) | ChangeKind::Echoes(value) = &change.kind {
+                            questions.ask_meta(value);
+                        }
+                    }
+                }
+                Parsed::Bitrix(event) => questions.ask_bitrix(event),
+                Parsed::NotUnderstood(_) => {}
+            }
+        }
+        let mut known = Self::default();
+        known.answer(store, questions).await?;
+        Ok(known)
+    }
+
+    /// Reads what is known of a person by phone number or user id.
+    pub(crate) async fn of_person(store: &Store, value: &str) -> Result<Self, Error> {
+        let mut known = Self::default();
+        let questions = Questions { aliases: vec![value.to_owned()], ..Questions::default() };
+        known.answer(store, questions).await?;
+        Ok(known)
+    }
+
+    async fn answer(&mut self, store: &Store, questions: Questions) -> Result<(), Error> {
+        let Questions { deeds, aliases, wamids, messages, chats, quoting } = questions;
+        self.done = conversations::done_before(store, &unique(deeds)).await?;
+        for (alias, person) in conversations::persons_by_alias(store, &unique(aliases)).await? {
+            self.aliases.insert(alias, person.id);
+            self.persons.insert(person.id, person);
+        }
+        let mut found = conversations::by_chat_ref(store, &unique(chats)).await?;
+        let strangers: Vec<Uuid> = found
+            .iter()
+            .map(|conversation| conversation.person)
+            .filter(|person| !self.persons.contains_key(person))
+            .collect();
+        for person in conversations::persons(store, &unique(strangers)).await? {
+            self.persons.insert(person.id, person);
+        }
+        let mut facts = messages::by_wamid(store, &unique(wamids)).await?;
+        facts.extend(messages::by_id(store, &unique(messages)).await?);
+        let persons: Vec<Uuid> = self.persons.keys().copied().collect();
+        found.extend(conversations::of_persons(store, &persons).await?);
+        for conversation in found {
+            if quoting.contains(&conversation.chat_ref) && !self.latest.contains_key(&conversation.id)
+            {
+                self.latest.insert(
+                    conversation.id,
+                    messages::latest(store, conversation.id, 200).await?,
+                );
+            }
+            self.add_conversation(conversation);
+        }
+        for fact in facts {
+            self.add_message(fact);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn add_conversation(&mut self, conversation: Conversation) {
+        self.chats
+            .insert((conversation.phone, conversation.chat_ref.clone()), conversation.person);
+        self.conversations.insert((conversation.phone, conversation.person), conversation);
+    }
+
+    pub(crate) fn add_message(&mut self, facts: Facts) {
+        if let Some(wamid) = &facts.wamid {
+            self.by_wamid.insert((facts.phone, wamid.clone()), facts.id);
+        }
+        self.messages.insert(facts.id, facts);
+    }
+
+    /// The message of a number with this wamid.
+    pub(crate) fn message(&self, phone: Uuid, wamid: &str) -> Option<&Facts> {
+        self.messages.get(self.by_wamid.get(&(phone, wamid.to_owned()))?)
+    }
+
+    /// The message that a status of a number speaks of.
+    pub(crate) fn message_of_status(&mut self, phone: Uuid, status: &Status) -> Option<&mut Facts> {
+        let id = match message_of(status) {
+            Some(id) => id,
+            None => *self.by_wamid.get(&(phone, status.id.clone()))?,
+        };
+        self.messages.get_mut(&id).filter(|facts| facts.phone == phone)
+    }
+
+    /// The person with this phone number or user id at an account.
+    pub(crate) fn person_by(&self, account: Uuid, kind: AliasKind, value: &str) -> Option<Uuid> {
+        self.aliases.get(&Alias { account, kind, value: value.to_owned() }).copied()
+    }
+}
+
+fn unique<T: std::hash::Hash + Eq + Clone>(values: Vec<T>) -> Vec<T> {
+    let mut seen = HashSet::new();
+    values.into_iter().filter(|value| seen.insert(value.clone())).collect()
+}

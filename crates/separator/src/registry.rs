@@ -1,0 +1,426 @@
+//! What is set up: sites, apps, accounts, numbers, portals, held in memory so that no door has to ask the database.
+//!
+//! The store is the truth. Whoever changes it calls [`Directory::reload`] afterwards; readers take a snapshot and keep
+//! it for one piece of work.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::{
+    seal::Sealer,
+    secret::Secret,
+    store::{self, Store},
+    time::Millis,
+    translate::message::Language,
+};
+
+/// A site: the host name under which this installation is reached. One site, one WABA application.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// Our id.
+    pub id: Uuid,
+    /// Host, with the port where it is not 443; lower case.
+    pub domain: String,
+    /// When it was entered.
+    pub created_at: Millis,
+}
+
+impl Site {
+    /// Base address without a trailing slash. Loopback hosts speak plain HTTP, all others HTTPS.
+    pub fn base_url(&self) -> String {
+        let host = self.domain.rsplit_once(':').map_or(self.domain.as_str(), |(host, _)| host);
+        let loopback = host == "localhost"
+            || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        let scheme = if loopback { "http" } else { "https" };
+        format!("{scheme}://{}", self.domain)
+    }
+}
+
+/// A Meta app.
+#[derive(Debug, Clone)]
+pub struct WabaApp {
+    /// Our id.
+    pub id: Uuid,
+    /// The site it answers on.
+    pub site_id: Uuid,
+    /// Name given by the integrator.
+    pub name: String,
+    /// App ID.
+    pub client_id: String,
+    /// App secret; signs the webhooks.
+    pub client_secret: Secret,
+    /// Permanent or temporary access token, used by accounts that have none of their own.
+    pub access_token: Option<Secret>,
+    /// Facebook Login for Business configuration.
+    pub config_id: Option<String>,
+    /// Whether every callback is kept for debugging.
+    pub events: bool,
+    /// The token of the webhook handshake, made by us.
+    pub verify_token: String,
+    /// When it was entered.
+    pub created_at: Millis,
+}
+
+/// A WhatsApp Business account.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// Our id.
+    pub id: Uuid,
+    /// The app through which we reach it.
+    pub app_id: Uuid,
+    /// Meta's WABA id.
+    pub waba_id: String,
+    /// Access token of its own.
+    pub access_token: Option<Secret>,
+    /// Name.
+    pub name: String,
+    /// Whether our app is subscribed to it, as far as we know.
+    pub subscribed: bool,
+    /// When it was entered.
+    pub created_at: Millis,
+}
+
+/// How far a number is connected to its portal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Connection {
+    /// No portal.
+    NotLinked,
+    /// The publish routine has work to do.
+    Pending,
+    /// Read back from the portal: registered, active, configured.
+    Connected,
+    /// Something must be mended; the number's error says what.
+    Error,
+}
+
+impl Connection {
+    /// As stored and as the API says it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotLinked => "not_linked",
+            Self::Pending => "pending",
+            Self::Connected => "connected",
+            Self::Error => "error",
+        }
+    }
+
+    fn parse(text: &str) -> Self {
+        match text {
+            "pending" => Self::Pending,
+            "connected" => Self::Connected,
+            "error" => Self::Error,
+            _ => Self::NotLinked,
+        }
+    }
+}
+
+/// What is wrong with a number, in Meta's or Bitrix24's words and ours.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct PhoneError {
+    /// Error code as the other side gave it.
+    pub code: String,
+    /// Sub-code, where there is one.
+    pub subcode: Option<String>,
+    /// Short title.
+    pub title: String,
+    /// Details in the other side's words.
+    pub details: Option<String>,
+    /// What to do.
+    pub hint: Option<String>,
+    /// Address of the page that explains it.
+    pub documentation: Option<String>,
+}
+
+/// A business phone number.
+#[derive(Debug, Clone)]
+pub struct Phone {
+    /// Our id.
+    pub id: Uuid,
+    /// The account it belongs to.
+    pub account_id: Uuid,
+    /// Digits, country code first, no plus.
+    pub phone: String,
+    /// Meta's phone number id.
+    pub phone_number_id: String,
+    /// The portal it is linked to.
+    pub instance_id: Option<Uuid>,
+    /// Whether it is offered as an SMS provider.
+    pub sms_service: bool,
+    /// Whether automatic texts of the line (welcome, closing) go to the customer.
+    pub automatic_texts: bool,
+    /// `enabled` or `disabled`.
+    pub calling: String,
+    /// `enabled` or `disabled`.
+    pub sip: String,
+    /// Telephone server.
+    pub sip_hostname: Option<String>,
+    /// Its TLS port.
+    pub sip_port: i64,
+    /// How far it is connected.
+    pub connection: Connection,
+    /// Connector id on the portal.
+    pub connector: Option<String>,
+    /// Open line.
+    pub line_id: Option<i64>,
+    /// The line's name.
+    pub line_name: Option<String>,
+    /// What is wrong.
+    pub error: Option<PhoneError>,
+    /// Why nothing is sent to Meta for this number until somebody acts; `None` while all is well.
+    pub paused: Option<String>,
+    /// When it was entered.
+    pub created_at: Millis,
+}
+
+/// A Bitrix24 application.
+#[derive(Debug, Clone)]
+pub struct BitrixApp {
+    /// Our id.
+    pub id: Uuid,
+    /// The site it answers on.
+    pub site_id: Uuid,
+    /// Name.
+    pub name: String,
+    /// Client id.
+    pub client_id: String,
+    /// Client secret; may be entered after the installation.
+    pub client_secret: Option<Secret>,
+    /// When it was entered.
+    pub created_at: Millis,
+}
+
+/// Whether an installed portal can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InstanceState {
+    /// Installed and authorized.
+    Active,
+    /// Somebody must authorize or pay again; messages wait.
+    NeedsAuthorization,
+    /// The application was removed from the portal.
+    Uninstalled,
+}
+
+impl InstanceState {
+    /// As stored and as the API says it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::NeedsAuthorization => "needs_authorization",
+            Self::Uninstalled => "uninstalled",
+        }
+    }
+
+    fn parse(text: &str) -> Self {
+        match text {
+            "active" => Self::Active,
+            "uninstalled" => Self::Uninstalled,
+            _ => Self::NeedsAuthorization,
+        }
+    }
+}
+
+/// A portal on which one of our applications is installed.
+#[derive(Debug, Clone)]
+pub struct Instance {
+    /// Our id.
+    pub id: Uuid,
+    /// The application.
+    pub app_id: Uuid,
+    /// The portal's unchanging id.
+    pub member_id: String,
+    /// Host name; may change.
+    pub domain: String,
+    /// Base address of its REST methods.
+    pub client_endpoint: String,
+    /// Base address of its authorization server's REST methods.
+    pub server_endpoint: String,
+    /// Proof of origin of every event of this installation.
+    pub application_token: Secret,
+    /// Whether it can be used.
+    pub state: InstanceState,
+    /// What is wrong, in one sentence.
+    pub problem: Option<String>,
+    /// Language of the portal.
+    pub language: Language,
+    /// Scopes that were granted.
+    pub scope: String,
+    /// Calls a second that the portal allows.
+    pub calls_per_second: f64,
+    /// Calls at once that the portal allows.
+    pub burst: i64,
+    /// When it was installed.
+    pub created_at: Millis,
+}
+
+/// Everything that is set up, at one moment.
+#[derive(Debug, Default)]
+pub struct Registry {
+    /// Sites by id.
+    pub sites: HashMap<Uuid, Site>,
+    /// Meta apps by id.
+    pub waba_apps: HashMap<Uuid, WabaApp>,
+    /// WhatsApp Business accounts by id.
+    pub accounts: HashMap<Uuid, Account>,
+    /// Numbers by id.
+    pub phones: HashMap<Uuid, Phone>,
+    /// Bitrix24 applications by id.
+    pub bitrix_apps: HashMap<Uuid, BitrixApp>,
+    /// Portals by id.
+    pub instances: HashMap<Uuid, Instance>,
+    phones_by_number_id: HashMap<String, Uuid>,
+    phones_by_instance: HashMap<Uuid, Vec<Uuid>>,
+    instances_by_member: HashMap<String, Vec<Uuid>>,
+    apps_by_domain: HashMap<String, Uuid>,
+}
+
+impl Registry {
+    async fn load(store: &Store, sealer: &Sealer) -> Result<Self, store::Error> {
+        let mut registry = Self::default();
+        for site in store::setup::sites(store).await? {
+            registry.sites.insert(site.id, site);
+        }
+        for app in store::setup::waba_apps(store, sealer).await? {
+            if let Some(site) = registry.sites.get(&app.site_id) {
+                registry.apps_by_domain.insert(site.domain.clone(), app.id);
+            }
+            registry.waba_apps.insert(app.id, app);
+        }
+        for account in store::setup::accounts(store, sealer).await? {
+            registry.accounts.insert(account.id, account);
+        }
+        for phone in store::setup::phones(store).await? {
+            registry.phones_by_number_id.insert(phone.phone_number_id.clone(), phone.id);
+            if let Some(instance) = phone.instance_id {
+                registry.phones_by_instance.entry(instance).or_default().push(phone.id);
+            }
+            registry.phones.insert(phone.id, phone);
+        }
+        for app in store::setup::bitrix_apps(store, sealer).await? {
+            registry.bitrix_apps.insert(app.id, app);
+        }
+        for instance in store::setup::instances(store, sealer).await? {
+            registry
+                .instances_by_member
+                .entry(instance.member_id.clone())
+                .or_default()
+                .push(instance.id);
+            registry.instances.insert(instance.id, instance);
+        }
+        Ok(registry)
+    }
+
+    /// The Meta app that answers on this host (`Host` header, lower case, with port).
+    pub fn waba_app_on(&self, domain: &str) -> Option<&WabaApp> {
+        self.waba_apps.get(self.apps_by_domain.get(domain)?)
+    }
+
+    /// The site of this host.
+    pub fn site_on(&self, domain: &str) -> Option<&Site> {
+        self.sites.values().find(|site| site.domain == domain)
+    }
+
+    /// The number with Meta's phone number id.
+    pub fn phone_by_number_id(&self, phone_number_id: &str) -> Option<&Phone> {
+        self.phones.get(self.phones_by_number_id.get(phone_number_id)?)
+    }
+
+    /// The numbers linked to a portal.
+    pub fn phones_of(&self, instance: Uuid) -> impl Iterator<Item = &Phone> {
+        self.phones_by_instance.get(&instance).into_iter().flatten().filter_map(|id| self.phones.get(id))
+    }
+
+    /// The installations on a portal, one for each application.
+    pub fn instances_of(&self, member_id: &str) -> impl Iterator<Item = &Instance> {
+        self.instances_by_member
+            .get(member_id)
+            .into_iter()
+            .flatten()
+            .filter_map(|id| self.instances.get(id))
+    }
+
+    /// The account and the app of a number.
+    pub fn app_of(&self, phone: &Phone) -> Option<(&Account, &WabaApp)> {
+        let account = self.accounts.get(&phone.account_id)?;
+        Some((account, self.waba_apps.get(&account.app_id)?))
+    }
+
+    /// The portal that a number is linked to.
+    pub fn instance_of(&self, phone: &Phone) -> Option<&Instance> {
+        self.instances.get(&phone.instance_id?)
+    }
+
+    /// The number behind a portal's connector and line.
+    pub fn phone_on_line(&self, instance: Uuid, connector: &str, line: i64) -> Option<&Phone> {
+        self.phones_of(instance).find(|phone| {
+            phone.line_id == Some(line)
+                && phone.connector.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(connector))
+        })
+    }
+
+    /// Whether these digits are one of our own business numbers; such a number is never a customer.
+    pub fn is_own_number(&self, digits: &str) -> bool {
+        self.phones.values().any(|phone| phone.phone == digits)
+    }
+
+    /// The access token for a number's account.
+    pub fn token_of<'a>(account: &'a Account, app: &'a WabaApp) -> Option<&'a Secret> {
+        account.access_token.as_ref().or(app.access_token.as_ref())
+    }
+}
+
+/// The registry as it changes.
+#[derive(Debug)]
+pub struct Directory {
+    current: RwLock<Arc<Registry>>,
+    changed: watch::Sender<u64>,
+    loading: tokio::sync::Mutex<()>,
+}
+
+impl Directory {
+    /// Loads what is set up.
+    pub async fn load(store: &Store, sealer: &Sealer) -> Result<Self, store::Error> {
+        Ok(Self {
+            current: RwLock::new(Arc::new(Registry::load(store, sealer).await?)),
+            changed: watch::Sender::new(0),
+            loading: tokio::sync::Mutex::new(()),
+        })
+    }
+
+    /// The set-up at this moment.
+    pub fn snapshot(&self) -> Arc<Registry> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads the set-up anew after a change.
+    pub async fn reload(&self, store: &Store, sealer: &Sealer) -> Result<(), store::Error> {
+        // One at a time, so that an older reading never replaces a newer one.
+        let _turn = self.loading.lock().await;
+        let registry = Arc::new(Registry::load(store, sealer).await?);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = registry;
+        self.changed.send_modify(|version| *version += 1);
+        Ok(())
+    }
+
+    /// Told of every change.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+}
+
+/// Turns stored text into a connection; see [`store::setup`].
+pub(crate) fn connection(text: &str) -> Connection {
+    Connection::parse(text)
+}
+
+/// Turns stored text into an instance's state; see [`store::setup`].
+pub(crate) fn instance_state(text: &str) -> InstanceState {
+    InstanceState::parse(text)
+}

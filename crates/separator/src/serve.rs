@@ -1,0 +1,313 @@
+//! Starting and stopping.
+//!
+//! Start: settings, data folder, key, database, lease, then the doors and the workers. Stop: the doors close first, then
+//! what is in flight ends and is settled.
+
+use std::{io::Write as _, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::State,
+    http::StatusCode,
+    response::{Html, IntoResponse, Response},
+    routing::get,
+    serve::ListenerExt as _,
+};
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    api,
+    app::App,
+    deliver::{self, Dispatcher},
+    housekeeping,
+    identifiers::{Chance, Ids},
+    intake::{self, Intake},
+    lease::{self, Lease, NoLease},
+    media::{self, Media},
+    metrics::Metrics,
+    outgoing::Outgoing,
+    portal::{self, Portals},
+    receive::{self, Committer, keys::CallbackKeys},
+    registry::Directory,
+    seal::{KeyError, Sealer},
+    settings::{DatabaseUrl, Settings},
+    store::{self, Store},
+    time::Clock,
+};
+
+/// How long what is in flight may take to end.
+const LAST_CALLS: Duration = Duration::from_secs(20);
+
+/// Why the program did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder cannot be written.
+    #[error("data_dir: the folder {folder} cannot be written: {why}")]
+    DataFolder {
+        /// Path.
+        folder: String,
+        /// What the operating system says.
+        why: std::io::Error,
+    },
+    /// The key that protects secrets.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The database.
+    #[error("database_url: {0}")]
+    Database(store::Error),
+    /// Secrets in the database do not open.
+    #[error("encryption_key: the secrets in the database do not open with this key ({0}); use the key that wrote them")]
+    WrongKey(store::Error),
+    /// The HTTP client.
+    #[error("the HTTP client could not be made: {0}")]
+    Http(#[from] reqwest::Error),
+    /// The address.
+    #[error("listen: {address} cannot be listened on: {why}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system says.
+        why: std::io::Error,
+    },
+    /// Another process has the right to deliver.
+    #[error("data_dir: {0}")]
+    Lease(#[from] NoLease),
+}
+
+/// Opens the database that the settings name.
+pub async fn open_store(settings: &Settings) -> Result<Store, StartError> {
+    prepare_folder(&settings.data_dir)?;
+    match &settings.database {
+        DatabaseUrl::Sqlite(file) => Store::open_sqlite(file).await,
+        DatabaseUrl::Postgres(url) => Store::open_postgres(url.expose()).await,
+    }
+    .map_err(StartError::Database)
+}
+
+fn prepare_folder(folder: &Path) -> Result<(), StartError> {
+    let failed = |why| StartError::DataFolder { folder: folder.display().to_string(), why };
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    // Writing is the only honest test of being able to write.
+    let probe = folder.join(".writable");
+    let mut file = std::fs::File::create(&probe).map_err(failed)?;
+    file.write_all(b"separator").and_then(|()| file.sync_all()).map_err(failed)?;
+    std::fs::remove_file(&probe).map_err(failed)
+}
+
+/// Builds the program without starting its workers.
+pub async fn build(settings: Settings, tasks: &TaskTracker) -> Result<Arc<App>, StartError> {
+    let clock = Clock::System;
+    let store = open_store(&settings).await?;
+    let keys = settings.encryption_key.as_deref();
+    let sealer = Sealer::prepare(keys, &settings.data_dir, Chance::System)?;
+    let directory = Directory::load(&store, &sealer).await.map_err(|error| match error {
+        store::Error::Inconsistent { .. } => StartError::WrongKey(error),
+        other => StartError::Database(other),
+    })?;
+    let ids = Ids::new(clock.clone(), Chance::System);
+    if let Some(largest) =
+        store::receipts::largest_id(&store).await.map_err(StartError::Database)?
+    {
+        ids.seed(largest);
+    }
+    let outgoing = Outgoing::new(settings.allow_addresses.clone(), &settings.services())?;
+    let intake = Intake::default();
+    let committer =
+        Committer::start(store.clone(), clock.clone(), ids.clone(), intake.clone(), tasks);
+    Ok(Arc::new(App {
+        callback_keys: CallbackKeys::new(clock.clone()),
+        dispatcher: Dispatcher::new(clock.clone()),
+        portals: Portals::default(),
+        media: Media::default(),
+        metrics: Metrics::default(),
+        settings,
+        store,
+        sealer,
+        directory,
+        clock,
+        ids,
+        outgoing,
+        committer,
+        intake,
+    }))
+}
+
+/// All doors.
+pub fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/", get(front))
+        .route("/healthz", get(|| async { "alive\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/api/waba/", get(receive::meta::handshake).head(probe).post(receive::meta::webhook))
+        .route("/api/waba", get(receive::meta::handshake).head(probe).post(receive::meta::webhook))
+        .route("/api/bitrix/", get(receive::bitrix::probe).post(receive::bitrix::event))
+        .route("/api/bitrix", get(receive::bitrix::probe).post(receive::bitrix::event))
+        .route("/placement/", get(placement).post(placement))
+        .route("/media/{token}", get(media::serve))
+        .merge(api::routes())
+        .with_state(app)
+}
+
+async fn probe() -> StatusCode {
+    StatusCode::OK
+}
+
+async fn front() -> Html<&'static str> {
+    Html(include_str!("serve/front.html"))
+}
+
+/// What Bitrix24 shows as the connector's settings.
+async fn placement() -> Html<&'static str> {
+    Html(include_str!("serve/placement.html"))
+}
+
+/// `GET /readyz`: the database answers.
+async fn ready(State(app): State<Arc<App>>) -> Response {
+    match app.store.fetch("SELECT 1 AS one", &[]).await {
+        Ok(_) => "ready\n".into_response(),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response(),
+    }
+}
+
+async fn metrics(State(app): State<Arc<App>>) -> String {
+    app.metrics.render()
+}
+
+/// Runs until `stop`; `started` is told the address once the doors are open.
+pub async fn run(
+    settings: Settings,
+    stop: CancellationToken,
+    started: impl FnOnce(SocketAddr),
+) -> Result<(), StartError> {
+    let address = settings.listen;
+    prepare_folder(&settings.data_dir)?;
+    let folder = lease::lock_folder(&settings.data_dir)?;
+    let committing = TaskTracker::new();
+    let app = build(settings, &committing).await?;
+    let listener = listen(address).map_err(|why| StartError::Listen { address, why })?;
+    let local = listener.local_addr().map_err(|why| StartError::Listen { address, why })?;
+
+    let workers = TaskTracker::new();
+    workers.spawn(start_workers(Arc::clone(&app), folder, stop.clone()));
+    tracing::info!(address = %local, "listening");
+    started(local);
+    let listener = listener.tap_io(|connection| {
+        // Answers are small and awaited; a connection where this fails works all the same.
+        let _ = connection.set_nodelay(true);
+    });
+    let service =
+        router(Arc::clone(&app)).into_make_service_with_connect_info::<SocketAddr>();
+    let served = axum::serve(listener, service)
+        .with_graceful_shutdown(stop.clone().cancelled_owned())
+        .into_future();
+    tokio::select! {
+        served = served => {
+            if let Err(error) = served {
+                tracing::error!(%error, "the doors failed");
+            }
+        }
+        () = async { stop.cancelled().await; tokio::time::sleep(LAST_CALLS).await } => {
+            tracing::warn!("connections that did not end in time are cut");
+        }
+    }
+    stop.cancel();
+    workers.close();
+    if tokio::time::timeout(LAST_CALLS, workers.wait()).await.is_err() {
+        tracing::warn!("some calls did not end in time; they are looked up at the next start");
+    }
+    app.store.close().await;
+    Ok(())
+}
+
+/// The address, unless the service manager handed over a socket.
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let handed = listenfd::ListenFd::from_env().take_tcp_listener(0)?;
+    let listener = match handed {
+        Some(listener) => listener,
+        None => std::net::TcpListener::bind(address)?,
+    };
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+async fn start_workers(app: Arc<App>, folder: Lease, stop: CancellationToken) {
+    let workers = TaskTracker::new();
+    workers.spawn(intake::run(Arc::clone(&app), stop.clone()));
+    let lease = if app.store.is_sqlite() {
+        Some(folder.clone())
+    } else {
+        row_lease(&app, &workers, &stop).await
+    };
+    if let Some(lease) = lease {
+        workers.spawn(deliver::run(Arc::clone(&app), lease, stop.clone()));
+        workers.spawn(portal::run(Arc::clone(&app), stop.clone()));
+        workers.spawn(media::run(Arc::clone(&app), stop.clone()));
+        workers.spawn(housekeeping::run(Arc::clone(&app), stop.clone()));
+    }
+    workers.close();
+    workers.wait().await;
+    if !app.store.is_sqlite()
+        && let Ok(owner) = node(&app)
+        && let Err(error) = lease::give_back(&app.store, &owner).await
+    {
+        tracing::warn!(%error, "the lease could not be given back");
+    }
+    drop(folder);
+}
+
+/// Waits for the right to deliver on PostgreSQL and keeps it fresh.
+async fn row_lease(
+    app: &Arc<App>,
+    workers: &TaskTracker,
+    stop: &CancellationToken,
+) -> Option<Lease> {
+    let owner = match node(app) {
+        Ok(owner) => owner,
+        Err(error) => {
+            tracing::error!(%error, "the node's name could not be kept in the data folder");
+            stop.cancel();
+            return None;
+        }
+    };
+    loop {
+        match lease::take_row(&app.store, &app.clock, &owner).await {
+            Ok(Some(lease)) => {
+                workers.spawn(lease::keep_row(
+                    app.store.clone(),
+                    app.clock.clone(),
+                    owner,
+                    stop.clone(),
+                    stop.clone(),
+                ));
+                return Some(lease);
+            }
+            Ok(None) => tracing::warn!("another process delivers; waiting for its lease to end"),
+            Err(error) => tracing::error!(%error, "the lease could not be taken"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return None,
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+        }
+    }
+}
+
+/// This node's name: kept in the data folder, so that after a crash it has its lease back at once.
+fn node(app: &App) -> std::io::Result<String> {
+    let file = app.settings.data_dir.join("node");
+    match std::fs::read_to_string(&file) {
+        Ok(name) if !name.trim().is_empty() => Ok(name.trim().to_owned()),
+        Ok(_) => {
+            let name = app.ids.next().simple().to_string();
+            std::fs::write(&file, &name)?;
+            Ok(name)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let name = app.ids.next().simple().to_string();
+            std::fs::write(&file, &name)?;
+            Ok(name)
+        }
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,440 @@
+//! Messages and their journeys.
+//!
+//! A journey is text in the message's row: one JSON object a line, appended with the change it tells of, so that a step
+//! is on disk exactly when its effect is.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Cell, Error, Row, Store, Transaction};
+use crate::time::Millis;
+
+/// Where a message stands. The order of delivery states is [`State::rank`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Inbound: kept; its number is not linked to a portal yet.
+    Received,
+    /// On its way.
+    Queued,
+    /// A try was cut; whether it happened is being found out.
+    Unknown,
+    /// Accepted by WhatsApp's servers.
+    Sent,
+    /// It will not arrive.
+    Failed,
+    /// On the customer's phone, or in the operator's chat.
+    Delivered,
+    /// Read, or heard.
+    Read,
+}
+
+impl State {
+    /// As stored and as the API says it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::Queued => "queued",
+            Self::Unknown => "unknown",
+            Self::Sent => "sent",
+            Self::Failed => "failed",
+            Self::Delivered => "delivered",
+            Self::Read => "read",
+        }
+    }
+
+    /// The state that is stored as `text`.
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "received" => Self::Received,
+            "unknown" => Self::Unknown,
+            "sent" => Self::Sent,
+            "failed" => Self::Failed,
+            "delivered" => Self::Delivered,
+            "read" => Self::Read,
+            _ => Self::Queued,
+        }
+    }
+
+    /// Facts come in any order; the highest wins. A failure after `sent` is believed, one after `delivered` is not.
+    pub fn rank(self) -> i64 {
+        match self {
+            Self::Received | Self::Queued => 0,
+            Self::Unknown => 1,
+            Self::Sent => 2,
+            Self::Failed => 3,
+            Self::Delivered => 4,
+            Self::Read => 5,
+        }
+    }
+}
+
+/// [`State::rank`] in SQL.
+const RANK: &str = "CASE messages.state WHEN 'unknown' THEN 1 WHEN 'sent' THEN 2 WHEN 'failed' THEN 3 \
+                    WHEN 'delivered' THEN 4 WHEN 'read' THEN 5 ELSE 0 END";
+
+/// What Meta or Bitrix24 said about a message that will not arrive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct MessageError {
+    /// Meta's code, or a word of ours.
+    pub code: String,
+    /// Short title.
+    pub title: String,
+    /// Details.
+    pub details: Option<String>,
+}
+
+/// One step of a journey.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Step {
+    /// When, in Unix milliseconds.
+    pub at: i64,
+    /// What happened, in one word of the list in `ARCHITECTURE.md`.
+    pub step: String,
+    /// More about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// Steps on their way into a journey.
+#[derive(Debug, Clone, Default)]
+pub struct Journey(String);
+
+impl Journey {
+    /// An empty piece of a journey.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a step.
+    pub fn step(&mut self, at: Millis, step: &str, detail: Option<&str>) -> &mut Self {
+        let step = Step { at: at.0, step: step.to_owned(), detail: detail.map(str::to_owned) };
+        self.0.push_str(&serde_json::to_string(&step).expect("numbers and text always serialise"));
+        self.0.push('\n');
+        self
+    }
+
+    /// Adds a step and gives the journey back.
+    #[must_use]
+    pub fn with(mut self, at: Millis, step: &str, detail: Option<&str>) -> Self {
+        self.step(at, step, detail);
+        self
+    }
+
+    /// The stored form.
+    pub fn into_text(self) -> String {
+        self.0
+    }
+
+    /// Reads a stored journey; a line that cannot be read is shown as it is.
+    pub fn read(text: &str) -> Vec<Step> {
+        text.lines()
+            .map(|line| {
+                serde_json::from_str(line).unwrap_or_else(|_| Step {
+                    at: 0,
+                    step: "unreadable".to_owned(),
+                    detail: Some(line.to_owned()),
+                })
+            })
+            .collect()
+    }
+}
+
+/// Direction of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// From the customer.
+    Inbound,
+    /// To the customer.
+    Outbound,
+}
+
+impl Direction {
+    /// As stored and as the API says it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+        }
+    }
+}
+
+/// A message on its way into the store.
+#[derive(Debug, Clone)]
+pub struct NewMessage {
+    /// Our id.
+    pub id: Uuid,
+    /// The business number.
+    pub phone: Uuid,
+    /// The conversation.
+    pub conversation: Uuid,
+    /// From or to the customer.
+    pub direction: Direction,
+    /// Who made it: `customer`, `operator`, `automatic`, `phone_app`, `api`.
+    pub origin: &'static str,
+    /// The customer, as digits or user id.
+    pub peer: String,
+    /// Message type.
+    pub kind: String,
+    /// Plain text.
+    pub text: String,
+    /// Where it stands.
+    pub state: State,
+    /// Meta's id, once known.
+    pub wamid: Option<String>,
+    /// Bitrix24's chat and message of an operator's message.
+    pub im: Option<(i64, i64)>,
+    /// Its file.
+    pub media: Option<Uuid>,
+    /// When it came in.
+    pub created_at: Millis,
+    /// Its first steps.
+    pub journey: Journey,
+}
+
+/// Stores new messages.
+pub async fn insert(tx: &mut Transaction, messages: Vec<NewMessage>) -> Result<(), Error> {
+    let rows: Vec<Vec<Cell>> = messages
+        .into_iter()
+        .map(|message| {
+            vec![
+                message.id.into(),
+                message.phone.into(),
+                message.conversation.into(),
+                message.direction.as_str().into(),
+                message.origin.into(),
+                message.peer.into(),
+                message.kind.into(),
+                message.text.into(),
+                message.state.as_str().into(),
+                message.wamid.into(),
+                message.im.map(|(chat, _)| chat).into(),
+                message.im.map(|(_, id)| id).into(),
+                message.media.into(),
+                message.created_at.0.into(),
+                message.created_at.0.into(),
+                message.journey.into_text().into(),
+            ]
+        })
+        .collect();
+    tx.execute_rows(
+        "INSERT INTO messages (id, phone_id, conversation_id, direction, origin, peer, kind, text, state, wamid, \
+         im_chat_id, im_message_id, media_id, created_at, updated_at, journey) VALUES",
+        &rows,
+        "",
+    )
+    .await?;
+    Ok(())
+}
+
+/// A change to a message.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// The message.
+    pub id: Uuid,
+    /// The state it reached, if it is higher than where it stands.
+    pub state: Option<State>,
+    /// Meta's id, once known.
+    pub wamid: Option<String>,
+    /// Why it failed.
+    pub error: Option<MessageError>,
+    /// When.
+    pub at: Millis,
+    /// The steps to add.
+    pub journey: Journey,
+}
+
+/// Writes changes; several changes of one message are folded into one.
+pub async fn change(tx: &mut Transaction, changes: Vec<Change>) -> Result<(), Error> {
+    let mut folded: Vec<Change> = Vec::with_capacity(changes.len());
+    let mut places = std::collections::HashMap::new();
+    for change in changes {
+        let Some(place) = places.get(&change.id) else {
+            places.insert(change.id, folded.len());
+            folded.push(change);
+            continue;
+        };
+        let earlier: &mut Change = &mut folded[*place];
+        if change.state.map_or(-1, State::rank) > earlier.state.map_or(-1, State::rank) {
+            earlier.state = change.state;
+        }
+        earlier.wamid = change.wamid.or(earlier.wamid.take());
+        earlier.error = change.error.or(earlier.error.take());
+        earlier.at = change.at;
+        earlier.journey.0.push_str(&change.journey.0);
+    }
+    folded.sort_unstable_by_key(|change| change.id);
+    let rows: Vec<Vec<Cell>> = folded
+        .into_iter()
+        .map(|change| {
+            vec![
+                change.id.into(),
+                change.state.map_or("", State::as_str).into(),
+                change.state.map_or(-1, State::rank).into(),
+                change.wamid.into(),
+                change.error.and_then(|error| serde_json::to_string(&error).ok()).into(),
+                change.at.0.into(),
+                change.journey.into_text().into(),
+            ]
+        })
+        .collect();
+    let head = format!(
+        "UPDATE messages SET \
+         state = CASE WHEN v.column3 > ({RANK}) THEN v.column2 ELSE messages.state END, \
+         error = CASE WHEN v.column3 > ({RANK}) AND v.column2 <> 'unknown' THEN v.column5 \
+                 ELSE COALESCE(messages.error, v.column5) END, \
+         wamid = COALESCE(v.column4, messages.wamid), \
+         updated_at = v.column6, \
+         journey = messages.journey || v.column7 FROM (VALUES"
+    );
+    tx.execute_rows(&head, &rows, ") AS v WHERE messages.id = v.column1").await?;
+    Ok(())
+}
+
+/// Puts a message back on its way, whatever its state.
+pub async fn requeue(
+    tx: &mut Transaction,
+    id: Uuid,
+    at: Millis,
+    journey: Journey,
+) -> Result<(), Error> {
+    tx.execute(
+        "UPDATE messages SET state = 'queued', error = NULL, updated_at = $1, journey = journey || $2 WHERE id = $3",
+        &[at.0.into(), journey.into_text().into(), id.into()],
+    )
+    .await?;
+    Ok(())
+}
+
+/// What intake needs to know of a message that something refers to.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The message.
+    pub id: Uuid,
+    /// The business number.
+    pub phone: Uuid,
+    /// The conversation.
+    pub conversation: Uuid,
+    /// Whether the customer wrote it.
+    pub inbound: bool,
+    /// Who made it.
+    pub origin: String,
+    /// Its plain text.
+    pub text: String,
+    /// Its type.
+    pub kind: String,
+    /// Where it stands.
+    pub state: State,
+    /// Meta's id.
+    pub wamid: Option<String>,
+    /// Bitrix24's message.
+    pub im_message_id: Option<i64>,
+    /// Its file.
+    pub media: Option<Uuid>,
+    /// What happened so far, as stored.
+    pub journey: String,
+}
+
+const FACTS: &str = "SELECT id, phone_id, conversation_id, direction, origin, text, kind, state, wamid, im_message_id, \
+                     media_id, journey FROM messages";
+
+fn read_facts(row: &Row) -> Result<Facts, Error> {
+    Ok(Facts {
+        id: row.id("id")?,
+        phone: row.id("phone_id")?,
+        conversation: row.id("conversation_id")?,
+        inbound: row.text("direction")? == "inbound",
+        origin: row.text("origin")?,
+        text: row.text("text")?,
+        kind: row.text("kind")?,
+        state: State::parse(&row.text("state")?),
+        wamid: row.maybe_text("wamid")?,
+        im_message_id: row.maybe_number("im_message_id")?,
+        media: row.maybe_id("media_id")?,
+        journey: row.text("journey")?,
+    })
+}
+
+/// Messages by wamid.
+pub async fn by_wamid(store: &Store, wamids: &[String]) -> Result<Vec<Facts>, Error> {
+    let keys: Vec<Cell> = wamids.iter().map(|wamid| Cell::text(wamid.as_str())).collect();
+    let rows = store.fetch_in(&format!("{FACTS} WHERE wamid IN"), &keys).await?;
+    rows.iter().map(read_facts).collect()
+}
+
+/// Messages by our id.
+pub async fn by_id(store: &Store, ids: &[Uuid]) -> Result<Vec<Facts>, Error> {
+    let keys: Vec<Cell> = ids.iter().map(|id| Cell::Id(*id)).collect();
+    let rows = store.fetch_in(&format!("{FACTS} WHERE id IN"), &keys).await?;
+    rows.iter().map(read_facts).collect()
+}
+
+/// The last messages of a conversation that WhatsApp knows, newest first: where a quote is looked for.
+pub async fn latest(store: &Store, conversation: Uuid, limit: i64) -> Result<Vec<Facts>, Error> {
+    let rows = store
+        .fetch(
+            &format!(
+                "{FACTS} WHERE conversation_id = $1 AND wamid IS NOT NULL ORDER BY id DESC LIMIT $2"
+            ),
+            &[conversation.into(), limit.into()],
+        )
+        .await?;
+    rows.iter().map(read_facts).collect()
+}
+
+/// The wamids of all parts of an operator's message, in order.
+pub async fn wamids_of(
+    store: &Store,
+    conversation: Uuid,
+    im_message_id: i64,
+) -> Result<Vec<String>, Error> {
+    let rows = store
+        .fetch(
+            "SELECT wamid FROM messages WHERE conversation_id = $1 AND im_message_id = $2 AND wamid IS NOT NULL \
+             ORDER BY id",
+            &[conversation.into(), im_message_id.into()],
+        )
+        .await?;
+    rows.iter().map(|row| row.text("wamid")).collect()
+}
+
+/// Where messages stand, read inside a transaction.
+pub async fn states(
+    tx: &mut Transaction,
+    ids: &[Uuid],
+) -> Result<std::collections::HashMap<Uuid, State>, Error> {
+    let keys: Vec<Cell> = ids.iter().map(|id| Cell::Id(*id)).collect();
+    let rows = tx.fetch_in("SELECT id, state FROM messages WHERE id IN", &keys).await?;
+    rows.iter().map(|row| Ok((row.id("id")?, State::parse(&row.text("state")?)))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_highest_fact_wins_in_any_order() {
+        let order = [
+            State::Queued,
+            State::Unknown,
+            State::Sent,
+            State::Failed,
+            State::Delivered,
+            State::Read,
+        ];
+        assert!(order.windows(2).all(|pair| pair[0].rank() < pair[1].rank()));
+        assert!(order.iter().all(|state| State::parse(state.as_str()) == *state));
+    }
+
+    #[test]
+    fn a_journey_reads_back_what_was_written() {
+        let text = Journey::new()
+            .with(Millis(1), "received", None)
+            .with(Millis(2), "sent", Some("wamid.X\n\"quoted\""))
+            .into_text();
+        let steps = Journey::read(&text);
+        assert_eq!(steps.len(), 2);
+        assert_eq!(steps[1].detail.as_deref(), Some("wamid.X\n\"quoted\""));
+        assert_eq!(Journey::read("not json")[0].step, "unreadable");
+    }
+}

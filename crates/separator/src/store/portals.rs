@@ -1,0 +1,112 @@
+//! Changing what is set up on Bitrix24's side through the API: applications, and the settings of installations.
+//! Reading is in [`setup`](super::setup); installing, tokens and links belong to the portal's own routines.
+
+use uuid::Uuid;
+
+use super::{
+    Cell, Error, Store,
+    accounts::{Seal, delete, put, update},
+};
+use crate::{
+    registry::{BitrixApp, InstanceState},
+    seal::Sealer,
+    secret::Secret,
+};
+
+/// What may change about a Bitrix24 application; `None` leaves as it is.
+#[derive(Debug, Clone, Default)]
+pub struct BitrixAppChange {
+    /// Site it answers on.
+    pub site_id: Option<Uuid>,
+    /// Name.
+    pub name: Option<String>,
+    /// Client id.
+    pub client_id: Option<String>,
+    /// Client secret.
+    pub client_secret: Option<Secret>,
+}
+
+/// Stores a Bitrix24 application.
+pub async fn insert_bitrix_app(
+    store: &Store,
+    sealer: &Sealer,
+    app: &BitrixApp,
+) -> Result<(), Error> {
+    let seal = Seal {
+        sealer,
+        table: "bitrix_apps",
+        id: app.id,
+    };
+    store
+        .execute(
+            "INSERT INTO bitrix_apps (id, site_id, name, client_id, client_secret, created_at) \
+             VALUES ($1, $2, $3, $4, $5, $6)",
+            &[
+                app.id.into(),
+                app.site_id.into(),
+                app.name.as_str().into(),
+                app.client_id.as_str().into(),
+                seal.optional("client_secret", app.client_secret.as_ref()),
+                app.created_at.0.into(),
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Changes a Bitrix24 application; false where there is none with this id.
+pub async fn change_bitrix_app(
+    store: &Store,
+    sealer: &Sealer,
+    id: Uuid,
+    change: BitrixAppChange,
+) -> Result<bool, Error> {
+    let seal = Seal {
+        sealer,
+        table: "bitrix_apps",
+        id,
+    };
+    let mut changes = Vec::new();
+    put(&mut changes, "site_id", change.site_id);
+    put(&mut changes, "name", change.name);
+    put(&mut changes, "client_id", change.client_id);
+    put(
+        &mut changes,
+        "client_secret",
+        change.client_secret.map(|secret| seal.required("client_secret", &secret)),
+    );
+    update(store, "bitrix_apps", id, changes).await
+}
+
+/// Removes a Bitrix24 application that is installed nowhere; false where there is none with this id.
+pub async fn delete_bitrix_app(store: &Store, id: Uuid) -> Result<bool, Error> {
+    delete(store, "bitrix_apps", id).await
+}
+
+/// Sets how fast a portal may be called; false where there is no such installation.
+pub async fn change_pace(
+    store: &Store,
+    id: Uuid,
+    calls_per_second: Option<f64>,
+    burst: Option<i64>,
+) -> Result<bool, Error> {
+    let mut changes = Vec::new();
+    put(
+        &mut changes,
+        "calls_per_second",
+        calls_per_second.map(Cell::Real),
+    );
+    put(&mut changes, "burst", burst);
+    update(store, "instances", id, changes).await
+}
+
+/// Removes an installation whose application was removed from the portal; false where there is no such one.
+pub async fn delete_uninstalled(store: &Store, id: Uuid) -> Result<bool, Error> {
+    let removed = store
+        .execute(
+            "DELETE FROM instances WHERE id = $1 AND state = $2",
+            &[id.into(), InstanceState::Uninstalled.as_str().into()],
+        )
+        .await?;
+    Ok(removed > 0)
+}

@@ -1,0 +1,148 @@
+//! Users, their one-time sign-in links and API keys.
+//!
+//! Passwords are stored as Argon2id strings, links and keys as SHA-256 digests: what is in the database opens no door.
+
+use uuid::Uuid;
+
+use super::{Cell, Error, Row, Store};
+use crate::time::Millis;
+
+/// A user to be stored.
+#[derive(Debug)]
+pub struct NewUser<'a> {
+    /// Our id.
+    pub id: Uuid,
+    /// E-mail address, lower case.
+    pub email: &'a str,
+    /// Argon2id string; none until the user has chosen a password.
+    pub password: Option<&'a str>,
+    /// Role, as its `as_str` gives it.
+    pub role: &'a str,
+    /// When the user was created.
+    pub created_at: Millis,
+}
+
+/// A one-time sign-in link to be stored.
+#[derive(Debug)]
+pub struct NewLink<'a> {
+    /// SHA-256 of the token, hexadecimal.
+    pub hash: &'a str,
+    /// From when on it opens nothing any more.
+    pub expires_at: Millis,
+}
+
+/// An API key to be stored.
+#[derive(Debug)]
+pub struct NewKey<'a> {
+    /// Our id.
+    pub id: Uuid,
+    /// Whose key it is.
+    pub user_id: Uuid,
+    /// Name given to it.
+    pub name: &'a str,
+    /// Scope, as its `as_str` gives it.
+    pub scope: &'a str,
+    /// SHA-256 of the key, hexadecimal.
+    pub hash: &'a str,
+    /// When it was created.
+    pub created_at: Millis,
+}
+
+/// A stored API key and its owner.
+#[derive(Debug)]
+pub struct Key {
+    /// Whose key it is.
+    pub user_id: Uuid,
+    /// The owner's role.
+    pub role: String,
+    /// What it opens.
+    pub scope: String,
+    /// SHA-256 of the key, hexadecimal.
+    pub hash: String,
+}
+
+/// Stores a user and, where given, the link for the first sign-in, both or none. A taken e-mail address is a
+/// [duplicate](Error::is_duplicate).
+pub async fn insert_user(
+    store: &Store,
+    user: &NewUser<'_>,
+    link: Option<&NewLink<'_>>,
+) -> Result<(), Error> {
+    let mut tx = store.begin().await?;
+    tx.execute(
+        "INSERT INTO users (id, email, password, role, created_at) VALUES ($1, $2, $3, $4, $5)",
+        &[
+            user.id.into(),
+            user.email.into(),
+            user.password.map(str::to_owned).into(),
+            user.role.into(),
+            user.created_at.0.into(),
+        ],
+    )
+    .await?;
+    if let Some(link) = link {
+        tx.execute(
+            "INSERT INTO sign_in_links (hash, user_id, expires_at) VALUES ($1, $2, $3)",
+            &[link.hash.into(), user.id.into(), link.expires_at.0.into()],
+        )
+        .await?;
+    }
+    tx.commit().await
+}
+
+/// The id of the user with this e-mail address (lower case).
+pub async fn user_by_email(store: &Store, email: &str) -> Result<Option<Uuid>, Error> {
+    let row = store
+        .fetch_optional("SELECT id FROM users WHERE email = $1", &[email.into()])
+        .await?;
+    row.map(|row| row.id("id")).transpose()
+}
+
+/// Stores an API key.
+pub async fn insert_key(store: &Store, key: &NewKey<'_>) -> Result<(), Error> {
+    store
+        .execute(
+            "INSERT INTO api_keys (id, user_id, name, scope, hash, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
+            &[
+                key.id.into(),
+                key.user_id.into(),
+                key.name.into(),
+                key.scope.into(),
+                key.hash.into(),
+                key.created_at.0.into(),
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+/// The key with this digest, together with its owner's role.
+pub async fn key_by_hash(store: &Store, hash: &str) -> Result<Option<Key>, Error> {
+    let row = store
+        .fetch_optional(
+            "SELECT api_keys.user_id, users.role, api_keys.scope, api_keys.hash FROM api_keys \
+             JOIN users ON users.id = api_keys.user_id WHERE api_keys.hash = $1",
+            &[hash.into()],
+        )
+        .await?;
+    row.map(|row| {
+        Ok(Key {
+            user_id: row.id("user_id")?,
+            role: row.text("role")?,
+            scope: row.text("scope")?,
+            hash: row.text("hash")?,
+        })
+    })
+    .transpose()
+}
+
+/// The digests of all keys of one scope.
+pub async fn key_hashes(store: &Store, scope: &str) -> Result<Vec<String>, Error> {
+    let rows = store
+        .fetch(
+            "SELECT hash FROM api_keys WHERE scope = $1",
+            &[Cell::text(scope)],
+        )
+        .await?;
+    rows.iter().map(|row: &Row| row.text("hash")).collect()
+}

@@ -1,0 +1,396 @@
+//! Users and keys: who may use the JSON API and the pages, and with what.
+//!
+//! The commands `user create` and `key create` and the doors of the program come here. Passwords are hashed with
+//! Argon2id; keys and link tokens are 256 random bits, of which only the SHA-256 digest is stored.
+
+use std::{fmt, str::FromStr};
+
+use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
+use uuid::Uuid;
+
+use crate::{
+    identifiers::{Chance, Ids},
+    secret::{Secret, sha256_hex},
+    store::{
+        self, Store,
+        users::{NewKey, NewLink, NewUser},
+    },
+    time::Clock,
+};
+
+/// How long a one-time sign-in link opens the door.
+const LINK_LIFETIME: std::time::Duration = std::time::Duration::from_hours(24);
+
+/// What every API key begins with, so that secret scanners recognise it.
+const KEY_PREFIX: &str = "sep_";
+
+/// Argon2id memory in KiB (19 MiB), passes and lanes: the first choice of the OWASP password storage cheat sheet.
+const ARGON2_COST: (u32, u32, u32) = (19 * 1024, 2, 1);
+
+/// What a user may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Everything.
+    Admin,
+    /// Sets up and looks after customers' portals and numbers.
+    Integrator,
+}
+
+impl Role {
+    /// As stored and as the command line says it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Integrator => "integrator",
+        }
+    }
+}
+
+impl FromStr for Role {
+    type Err = UserError;
+
+    fn from_str(text: &str) -> Result<Self, UserError> {
+        match text {
+            "admin" => Ok(Self::Admin),
+            "integrator" => Ok(Self::Integrator),
+            other => Err(UserError::UnknownRole(other.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// What a key opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The JSON API.
+    Manage,
+    /// The callback addresses, as `api-key` in their query.
+    Callback,
+}
+
+impl Scope {
+    /// As stored and as the command line says it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Manage => "manage",
+            Self::Callback => "callback",
+        }
+    }
+}
+
+impl FromStr for Scope {
+    type Err = UserError;
+
+    fn from_str(text: &str) -> Result<Self, UserError> {
+        match text {
+            "manage" => Ok(Self::Manage),
+            "callback" => Ok(Self::Callback),
+            other => Err(UserError::UnknownScope(other.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// Why a user or a key was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum UserError {
+    /// Not an e-mail address.
+    #[error("\"{0}\" is not an e-mail address")]
+    NotAnEmail(String),
+    /// Somebody has this address already.
+    #[error("there is already a user with the e-mail address {0}")]
+    Duplicate(String),
+    /// Nobody has this address.
+    #[error(
+        "there is no user with the e-mail address {0}; create one with: separator user create --email {0}"
+    )]
+    UnknownUser(String),
+    /// The password is too short or too long.
+    #[error("a password has 8 to 1024 characters")]
+    Password,
+    /// The name of a key is too long.
+    #[error("the name of a key has at most 80 characters")]
+    KeyName,
+    /// Not a role.
+    #[error("\"{0}\" is not a role; there are admin and integrator")]
+    UnknownRole(String),
+    /// Not a scope.
+    #[error("\"{0}\" is not a scope; there are manage and callback")]
+    UnknownScope(String),
+    /// The password could not be hashed.
+    #[error("the password could not be hashed: {0}")]
+    Hashing(String),
+    /// The database said no or could not be reached.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+/// A user that was made.
+#[derive(Debug)]
+pub struct Created {
+    /// Our id.
+    pub id: Uuid,
+    /// Token for the first sign-in, for a user without a password; to be shown once. It opens the door for 24 hours.
+    pub sign_in_link_token: Option<Secret>,
+}
+
+/// Makes a user. Without a password a one-time token for the first sign-in is made as well.
+pub async fn create_user(
+    store: &Store,
+    clock: &Clock,
+    ids: &Ids,
+    chance: &Chance,
+    email: &str,
+    password: Option<Secret>,
+    role: Role,
+) -> Result<Created, UserError> {
+    let email = valid_email(email)?;
+    let password = match password {
+        Some(password) => Some(hash_password(password, chance.bytes()).await?),
+        None => None,
+    };
+    let now = clock.now();
+    let token = password.is_none().then(|| chance.token());
+    let token_hash = token.as_deref().map(sha256_hex);
+    let user = NewUser {
+        id: ids.next(),
+        email: &email,
+        password: password.as_deref(),
+        role: role.as_str(),
+        created_at: now,
+    };
+    let link = token_hash.as_deref().map(|hash| NewLink {
+        hash,
+        expires_at: now + LINK_LIFETIME,
+    });
+    match store::users::insert_user(store, &user, link.as_ref()).await {
+        Err(error) if error.is_duplicate() => Err(UserError::Duplicate(email.clone())),
+        Err(error) => Err(error.into()),
+        Ok(()) => Ok(Created {
+            id: user.id,
+            sign_in_link_token: token.map(Secret::new),
+        }),
+    }
+}
+
+/// Makes a key for a user: `sep_` and 43 letters, digits, `-` and `_`. It is given out here and never again.
+pub async fn create_key(
+    store: &Store,
+    clock: &Clock,
+    ids: &Ids,
+    chance: &Chance,
+    email: &str,
+    scope: Scope,
+    name: &str,
+) -> Result<Secret, UserError> {
+    let email = valid_email(email)?;
+    let name = name.trim();
+    if name.chars().count() > 80 {
+        return Err(UserError::KeyName);
+    }
+    let Some(user_id) = store::users::user_by_email(store, &email).await? else {
+        return Err(UserError::UnknownUser(email));
+    };
+    let key = format!("{KEY_PREFIX}{}", chance.token());
+    store::users::insert_key(
+        store,
+        &NewKey {
+            id: ids.next(),
+            user_id,
+            name,
+            scope: scope.as_str(),
+            hash: &sha256_hex(&key),
+            created_at: clock.now(),
+        },
+    )
+    .await?;
+    Ok(Secret::new(key))
+}
+
+/// Whose key this is, for keys of the scope `manage`; see [`KeyCheck`].
+pub async fn check_manage_key(store: &Store, key: &str) -> Result<KeyCheck, store::Error> {
+    let hash = sha256_hex(key);
+    let Some(found) = store::users::key_by_hash(store, &hash).await? else {
+        return Ok(KeyCheck::Unknown);
+    };
+    // The index found it by its digest; this comparison takes the same time wherever two digests differ.
+    if !Secret::new(found.hash).matches(&hash) {
+        return Ok(KeyCheck::Unknown);
+    }
+    if found.scope != Scope::Manage.as_str() {
+        return Ok(KeyCheck::OtherScope);
+    }
+    let role = found.role.parse().map_err(|_| store::Error::Inconsistent {
+        table: "users",
+        column: "role",
+        why: format!("\"{}\" is not a role", found.role),
+    })?;
+    Ok(KeyCheck::Valid {
+        user_id: found.user_id,
+        role,
+    })
+}
+
+/// What a presented key is worth.
+#[derive(Debug, PartialEq, Eq)]
+pub enum KeyCheck {
+    /// It opens the JSON API for this user.
+    Valid {
+        /// Our id of the user.
+        user_id: Uuid,
+        /// What the user may do.
+        role: Role,
+    },
+    /// It is a key, but not for the JSON API.
+    OtherScope,
+    /// It is no key of ours.
+    Unknown,
+}
+
+/// Whether this is a key of the scope `callback`.
+pub async fn callback_key_valid(store: &Store, key: &str) -> Result<bool, store::Error> {
+    let found = store::users::key_by_hash(store, &sha256_hex(key)).await?;
+    Ok(found.is_some_and(|found| found.scope == Scope::Callback.as_str()))
+}
+
+/// The SHA-256 digests of all keys of the scope `callback`, for a door that must not ask the database; to be compared
+/// with [`sha256_hex`] of the key that was presented.
+pub async fn load_callback_key_hashes(store: &Store) -> Result<Vec<String>, store::Error> {
+    store::users::key_hashes(store, Scope::Callback.as_str()).await
+}
+
+/// Takes an address apart just far enough to catch slips: something, `@`, a host name. Gives it in lower case.
+fn valid_email(text: &str) -> Result<String, UserError> {
+    let email = text.trim().to_lowercase();
+    let good_character = |character: char| !character.is_whitespace() && !character.is_control();
+    let good_host = |host: &str| {
+        host.split('.').all(|label| {
+            !label.is_empty()
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label
+                    .chars()
+                    .all(|character| character.is_alphanumeric() || character == '-')
+        })
+    };
+    match email.rsplit_once('@') {
+        Some((local, host))
+            if (1..=64).contains(&local.len())
+                && email.len() <= 254
+                && local
+                    .chars()
+                    .all(|character| good_character(character) && character != '@')
+                && good_host(host) =>
+        {
+            Ok(email)
+        }
+        _ => Err(UserError::NotAnEmail(text.trim().to_owned())),
+    }
+}
+
+/// Hashes a password away from the threads that serve requests; it takes tens of milliseconds and 19 MiB.
+async fn hash_password(password: Secret, salt: [u8; 16]) -> Result<String, UserError> {
+    let length = password.expose().chars().count();
+    if !(8..=1024).contains(&length) {
+        return Err(UserError::Password);
+    }
+    tokio::task::spawn_blocking(move || {
+        let (memory, passes, lanes) = ARGON2_COST;
+        let params = Params::new(memory, passes, lanes, None)
+            .map_err(|error| UserError::Hashing(error.to_string()))?;
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+            .hash_password_with_salt(password.expose().as_bytes(), &salt)
+            .map(|hash| hash.to_string())
+            .map_err(|error| UserError::Hashing(error.to_string()))
+    })
+    .await
+    .map_err(|error| UserError::Hashing(error.to_string()))?
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use argon2::PasswordVerifier;
+
+    use super::*;
+
+    #[test]
+    fn addresses_are_checked_for_slips_and_lowered() {
+        assert_eq!(
+            valid_email(" Anna.Ivanova@Example.COM ").unwrap(),
+            "anna.ivanova@example.com"
+        );
+        for good in ["a@localhost", "a+b@x-y.example", "анна@пример.рф"] {
+            assert!(valid_email(good).is_ok(), "{good}");
+        }
+        for wrong in [
+            "", "@", "a", "a@", "@b", "a b@c", "a@b..c", "a@-b", "a@b c", "a@@b", "a@b.", "a@b/c",
+        ] {
+            assert!(
+                matches!(valid_email(wrong), Err(UserError::NotAnEmail(_))),
+                "{wrong}"
+            );
+        }
+        assert!(valid_email(&format!("{}@example.com", "a".repeat(65))).is_err());
+    }
+
+    #[tokio::test]
+    async fn passwords_become_argon2id_strings_that_verify() {
+        let hash = hash_password(Secret::new("correct horse"), [7; 16])
+            .await
+            .unwrap();
+        assert!(
+            hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{hash}"
+        );
+        assert!(
+            Argon2::default()
+                .verify_password(b"correct horse", hash.as_str())
+                .is_ok()
+        );
+        assert!(
+            Argon2::default()
+                .verify_password(b"wrong horse", hash.as_str())
+                .is_err()
+        );
+        assert!(matches!(
+            hash_password(Secret::new("short"), [7; 16]).await,
+            Err(UserError::Password)
+        ));
+    }
+
+    #[test]
+    fn roles_and_scopes_survive_their_text() {
+        for role in [Role::Admin, Role::Integrator] {
+            assert_eq!(role.as_str().parse::<Role>().unwrap(), role);
+        }
+        for scope in [Scope::Manage, Scope::Callback] {
+            assert_eq!(scope.as_str().parse::<Scope>().unwrap(), scope);
+        }
+        assert!(
+            "root"
+                .parse::<Role>()
+                .unwrap_err()
+                .to_string()
+                .contains("admin and integrator")
+        );
+        assert!(
+            "all"
+                .parse::<Scope>()
+                .unwrap_err()
+                .to_string()
+                .contains("manage and callback")
+        );
+    }
+}
