@@ -529,11 +529,7 @@ impl Portal {
 
     /// The bound event handlers.
     pub fn handlers(&self) -> Vec<Handler> {
-        self.lock()
-            .handlers
-            .iter()
-            .map(|(handler, _)| handler.clone())
-            .collect()
+        self.lock().handlers.clone()
     }
 
     /// The bound placements.

@@ -68,8 +68,14 @@ pub fn client(app: &App) -> Client {
     )
 }
 
-/// What calls for an account are made with; `None` where neither it nor its app has a token.
-pub fn credentials(account: &Account, app: &WabaApp) -> Option<Credentials> {
+/// What calls for a number are made with; `None` where neither its account nor its app has a token.
+pub fn credentials(app: &App, phone: &Phone) -> Option<Credentials> {
+    let registry = app.directory.snapshot();
+    let (account, waba_app) = registry.app_of(phone)?;
+    of_account(account, waba_app)
+}
+
+fn of_account(account: &Account, app: &WabaApp) -> Option<Credentials> {
     let token = Registry::token_of(account, app)?;
     Some(Credentials {
         access_token: whatsapp::Secret::new(token.expose()),
@@ -85,7 +91,7 @@ pub async fn sync(app: &Arc<App>, account: Uuid) -> Result<Synced, SyncError> {
     let registry = app.directory.snapshot();
     let account = registry.accounts.get(&account).ok_or(SyncError::UnknownAccount)?;
     let waba_app = registry.waba_apps.get(&account.app_id).ok_or(SyncError::UnknownAccount)?;
-    let credentials = credentials(account, waba_app).ok_or(SyncError::NoToken)?;
+    let credentials = of_account(account, waba_app).ok_or(SyncError::NoToken)?;
     let client = client(app);
     client
         .subscribe(&credentials, &account.waba_id)

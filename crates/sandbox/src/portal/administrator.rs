@@ -6,13 +6,13 @@ use tokio::net::TcpListener;
 use url::Url;
 
 use super::{
-    Portal, Refusal,
+    Handler, Placement, Portal, Refusal,
     caller::{EVENT_AGENT, Outgoing},
     events::{FORM, Happening, TOKEN_LIFETIME, post},
     oauth::{Family, Pair},
-    php::{Value, map},
+    php::{EMPTY, Value, map},
     serve,
-    state::{App, State},
+    state::{App, ConnectorState, State, Status},
     view,
 };
 
@@ -318,6 +318,61 @@ impl Portal {
         self.changed(None);
     }
 
+    /// An event handler left over from another time: an old address, or the same one twice.
+    pub fn leave_handler(&self, client_id: &str, event: &str, handler: &str) {
+        let mut state = self.lock();
+        let id = state.next.handler.take();
+        let (event, handler, client_id) = (
+            event.to_uppercase(),
+            handler.to_owned(),
+            client_id.to_owned(),
+        );
+        state.handlers.push(Handler {
+            id,
+            event,
+            handler,
+            client_id,
+        });
+    }
+
+    /// A placement left over from another time.
+    pub fn leave_placement(&self, client_id: &str, placement: &str, handler: &str) {
+        let (placement, handler) = (placement.to_uppercase(), handler.to_owned());
+        let (title, client_id) = (String::new(), client_id.to_owned());
+        self.lock().placements.push(Placement {
+            placement,
+            handler,
+            title,
+            client_id,
+        });
+    }
+
+    /// Another vendor's connector, registered and, where a line is given, switched on there.
+    pub fn foreign_connector(&self, id: &str, line: Option<i64>) {
+        let mut state = self.lock();
+        let connector = ConnectorState {
+            client_id: "app.another.vendor".to_owned(),
+            name: id.to_owned(),
+            placement_handler: String::new(),
+            delete_external_messages: true,
+            edit_internal_messages: true,
+            delete_internal_messages: true,
+            newsletter: true,
+            need_system_messages: true,
+            need_signature: true,
+            chat_group: false,
+        };
+        state.connectors.insert(id.to_lowercase(), connector);
+        if let Some(line) = line {
+            let status = Status {
+                active: true,
+                error: false,
+                data: Some(EMPTY),
+            };
+            state.statuses.insert((id.to_lowercase(), line), status);
+        }
+    }
+
     /// An administrator deletes a line.
     pub fn delete_line(&self, line: i64) -> Result<(), Refusal> {
         let removed = self.remove_line(&mut self.lock(), line, Some(ADMINISTRATOR));
@@ -387,12 +442,12 @@ impl Portal {
         let pair = self.new_pair(state, client_id, installer, Family::Installation);
         let body = self.body_with_pair(state, client_id, "ONAPPUPDATE", data, &pair);
         let own = |handler: &view::Handler| handler.client_id == client_id;
-        let bound = state.handlers.iter().map(|(handler, _)| handler);
+        let bound = state.handlers.iter();
         let bound = bound.filter(|handler| own(handler) && handler.event == "ONAPPUPDATE");
         let urls: Vec<Url> = bound
             .filter_map(|handler| Url::parse(&handler.handler).ok())
             .collect();
-        state.handlers.retain(|(handler, _)| !own(handler));
+        state.handlers.retain(|handler| !own(handler));
         state
             .senders
             .retain(|_, sender| sender.client_id != client_id);

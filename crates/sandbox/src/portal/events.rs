@@ -206,7 +206,6 @@ impl Portal {
         let handlers: Vec<(i64, String, String)> = state
             .handlers
             .iter()
-            .map(|(handler, _)| handler)
             .filter(|handler| handler.event == happening.name)
             .filter(|handler| happening.only.is_none_or(|only| only == handler.client_id))
             .map(|handler| {

@@ -171,7 +171,7 @@ function drawFile(file) {
 
 /** What the little line under a bubble says about its way to the customer. */
 function stateOf(message) {
-  if (kindOf(message) !== "operator") return null;
+  if (kindOf(message) !== "operator" || message.deleted) return null;
   if (message.red) return ["state-red", "not delivered"];
   if (message.sending) return ["state-sending", "sending…"];
   if (message.delivered) return ["state-delivered", message.late ? "delivered, late" : "delivered"];
@@ -182,7 +182,7 @@ function drawMessage(message) {
   const kind = kindOf(message);
   const node = make("li", { className: `message ${kind}` });
   node.dataset.id = message.id;
-  node.classList.toggle("red", message.red);
+  node.classList.toggle("red", message.red && !message.deleted);
   node.classList.toggle("deleted", message.deleted);
   if (message.author_name) node.append(make("div", { className: "author" }, message.author_name));
   const text = make("div", { className: "text" });

@@ -176,7 +176,7 @@ pub(crate) struct State {
     pub(crate) chats_by_external_id: HashMap<String, Vec<i64>>,
     pub(crate) messages: HashMap<i64, Message>,
     pub(crate) messages_by_external_id: HashMap<(i64, String), i64>,
-    pub(crate) handlers: Vec<(Handler, i64)>,
+    pub(crate) handlers: Vec<Handler>,
     pub(crate) placements: Vec<Placement>,
     pub(crate) senders: BTreeMap<String, Sender>,
     pub(crate) sms: BTreeMap<String, Sms>,
@@ -301,7 +301,7 @@ impl State {
     pub(crate) fn remove_app(&mut self, client_id: &str) {
         self.apps.remove(client_id);
         self.handlers
-            .retain(|(handler, _)| handler.client_id != client_id);
+            .retain(|handler| handler.client_id != client_id);
         self.placements
             .retain(|placement| placement.client_id != client_id);
         self.senders
@@ -348,7 +348,7 @@ impl State {
     /// A message with what depends on the time: whether it has turned red.
     pub(crate) fn message_view(message: &Message, now: u64, period: u64) -> Message {
         Message {
-            red: message.sending && now.saturating_sub(message.at) >= period,
+            red: message.sending && !message.deleted && now.saturating_sub(message.at) >= period,
             ..message.clone()
         }
     }

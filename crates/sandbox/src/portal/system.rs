@@ -150,7 +150,7 @@ pub(crate) fn event_bind(context: &Context<'_>, state: &mut State) -> Outcome {
         handler: url.clone(),
         client_id: context.client_id.to_owned(),
     };
-    if state.handlers.iter().any(|(known, _)| {
+    if state.handlers.iter().any(|known| {
         Handler {
             id: 0,
             ..known.clone()
@@ -163,7 +163,7 @@ pub(crate) fn event_bind(context: &Context<'_>, state: &mut State) -> Outcome {
         ));
     }
     let id = state.next.handler.take();
-    state.handlers.push((Handler { id, ..handler }, 0));
+    state.handlers.push(Handler { id, ..handler });
     Ok(true.into())
 }
 
@@ -172,12 +172,13 @@ pub(crate) fn event_get(context: &Context<'_>, state: &mut State) -> Outcome {
     let own = state
         .handlers
         .iter()
-        .filter(|(handler, _)| handler.client_id == context.client_id);
-    let described = own.map(|(handler, auth_type)| {
+        .filter(|handler| handler.client_id == context.client_id);
+    let described = own.map(|handler| {
         map([
             ("event", handler.event.as_str().into()),
             ("handler", handler.handler.as_str().into()),
-            ("auth_type", auth_type.to_string().into()),
+            // A user id: 0 is whoever acts.
+            ("auth_type", "0".into()),
             ("offline", 0.into()),
         ])
     });
@@ -189,7 +190,7 @@ pub(crate) fn event_unbind(context: &Context<'_>, state: &mut State) -> Outcome 
     let event = context.required_text("event")?.to_uppercase();
     let url = context.required_text("handler")?;
     let before = state.handlers.len();
-    state.handlers.retain(|(handler, _)| {
+    state.handlers.retain(|handler| {
         handler.client_id != context.client_id || handler.event != event || handler.handler != url
     });
     Ok(map([(

@@ -73,7 +73,12 @@ const SYNC_FIELDS: &[Field] = &[
         "Numbers that Meta lists for the account.",
         "2",
     ),
-    Field::read("added", Shape::Whole, "How many of them were not entered here before and are now.", "1"),
+    Field::read(
+        "added",
+        Shape::Whole,
+        "How many of them were not entered here before and are now.",
+        "1",
+    ),
     Field::read(
         "subscribed",
         Shape::Boolean,
@@ -172,8 +177,14 @@ fn conflicts(registry: &Registry, change: &AccountChange, own: Option<Uuid>) -> 
             .find(|account| account.waba_id == *waba_id && Some(account.id) != own)
     });
     if let Some(twin) = twin {
-        let app = registry.waba_apps.get(&twin.app_id).map_or("", |app| &app.name);
-        let message = format!("is already entered as account {} of application \"{app}\"", twin.id);
+        let app = registry
+            .waba_apps
+            .get(&twin.app_id)
+            .map_or("", |app| &app.name);
+        let message = format!(
+            "is already entered as account {} of application \"{app}\"",
+            twin.id
+        );
         conflicts.push(("waba_id", message));
     }
     conflicts
@@ -231,20 +242,31 @@ async fn create(call: Call) -> Outcome {
 async fn change(call: Call) -> Outcome {
     let id = call.id(WHAT)?;
     let registry = call.registry();
-    one(&registry, id)?;
+    let Some(before) = registry.accounts.get(&id) else {
+        return Err(Problem::unknown(WHAT));
+    };
     let mut fields = call.fields(FIELDS, Mode::Change)?;
-    let change = read(&mut fields);
+    let mut change = read(&mut fields);
     fields.add(conflicts(&registry, &change, Some(id)));
     fields.finish()?;
+    let other_app = change.app_id.is_some_and(|app| app != before.app_id);
+    let other_account = change
+        .waba_id
+        .as_ref()
+        .is_some_and(|waba_id| *waba_id != before.waba_id);
+    if other_app || other_account {
+        // What was subscribed was that app to that account.
+        change.subscribed = Some(false);
+    }
     if let Err(error) =
-        accounts::change_account(&call.app.store, &call.app.sealer, id, change.clone()).await
+        accounts::change_account(&call.app.store, &call.app.sealer, id, &change).await
     {
         return Err(call
             .refused(error, |registry| conflicts(registry, &change, Some(id)))
             .await);
     }
     call.changed().await?;
-    if change.access_token.is_some() {
+    if change.access_token.is_some() || other_app {
         account::resume_all(&call.app, id).await?;
     }
     one(&call.registry(), id)
@@ -274,12 +296,18 @@ async fn sync(call: Call) -> Outcome {
     let id = call.id(WHAT)?;
     one(&call.registry(), id)?;
     call.optional_fields(&[])?.finish()?;
-    let synced = account::sync(&call.app, id).await.map_err(|error| match error {
-        SyncError::UnknownAccount => Problem::unknown(WHAT),
-        SyncError::NoToken => Problem::field("access_token", "is needed, here or in the application"),
-        SyncError::Store(error) => error.into(),
-        error @ SyncError::Meta { .. } => Problem::new(StatusCode::BAD_GATEWAY, error.to_string()),
-    })?;
+    let synced = account::sync(&call.app, id)
+        .await
+        .map_err(|error| match error {
+            SyncError::UnknownAccount => Problem::unknown(WHAT),
+            SyncError::NoToken => {
+                Problem::field("access_token", "is needed, here or in the application")
+            }
+            SyncError::Store(error) => error.into(),
+            error @ SyncError::Meta { .. } => {
+                Problem::new(StatusCode::BAD_GATEWAY, error.to_string())
+            }
+        })?;
     call.changed().await?;
     Ok(json!({ "phones": synced.phones, "added": synced.added, "subscribed": synced.subscribed }))
 }

@@ -85,7 +85,12 @@ const FIELDS: &[Field] = &[
         "How far it came.",
         "delivered",
     ),
-    Field::nullable("error", Shape::Object("MessageError"), "What went wrong.", ""),
+    Field::nullable(
+        "error",
+        Shape::Object("MessageError"),
+        "What went wrong.",
+        "",
+    ),
     Field::created_at(),
     Field::nullable(
         "journey",
@@ -96,9 +101,24 @@ const FIELDS: &[Field] = &[
 ];
 
 const ERROR_FIELDS: &[Field] = &[
-    Field::read("code", Shape::Text, "Meta's code, or a word of ours.", "131026"),
-    Field::read("title", Shape::Text, "Short title.", "Message undeliverable"),
-    Field::nullable("details", Shape::Text, "Details in the other side's words.", ""),
+    Field::read(
+        "code",
+        Shape::Text,
+        "Meta's code, or a word of ours.",
+        "131026",
+    ),
+    Field::read(
+        "title",
+        Shape::Text,
+        "Short title.",
+        "Message undeliverable",
+    ),
+    Field::nullable(
+        "details",
+        Shape::Text,
+        "Details in the other side's words.",
+        "",
+    ),
 ];
 
 const STEP_FIELDS: &[Field] = &[
@@ -354,10 +374,12 @@ async fn retry(call: Call) -> Outcome {
     one(&call, id).await?;
     match crate::deliver::retry(&call.app, id).await? {
         Retry::Queued => one(&call, id).await,
-        Retry::Unknown => Err(Problem::in_use("nothing is left of the message that could be sent")),
-        Retry::NotFailed => {
-            Err(Problem::in_use("the message has not failed, so there is nothing to try again"))
-        }
+        Retry::Unknown => Err(Problem::in_use(
+            "nothing is left of the message that could be sent",
+        )),
+        Retry::NotFailed => Err(Problem::in_use(
+            "the message has not failed, so there is nothing to try again",
+        )),
     }
 }
 
@@ -437,11 +459,17 @@ mod tests {
 
     #[test]
     fn errors_are_shown_whatever_their_stored_form() {
-        let shown = show(&message(Some(r#"{"code": "131026", "title": "Undeliverable"}"#), ""));
+        let shown = show(&message(
+            Some(r#"{"code": "131026", "title": "Undeliverable"}"#),
+            "",
+        ));
         let whole = json!({ "code": "131026", "title": "Undeliverable", "details": null });
         assert_eq!(shown["error"], whole);
         crate::api::description::assert_described("MessageError", &shown["error"]);
-        assert_eq!(show(&message(Some("gone away"), ""))["error"]["title"], "gone away");
+        assert_eq!(
+            show(&message(Some("gone away"), ""))["error"]["title"],
+            "gone away"
+        );
         assert_eq!(show(&message(None, ""))["error"], Value::Null);
     }
 

@@ -412,7 +412,7 @@ async fn change(call: Call) -> Outcome {
     let asked = read(&mut fields);
     fields.add(conflicts(&registry, &asked, Some(id)));
     fields.finish()?;
-    if let Err(error) = accounts::change_phone(&call.app.store, id, asked.change.clone()).await {
+    if let Err(error) = accounts::change_phone(&call.app.store, id, &asked.change).await {
         return Err(call
             .refused(error, |registry| conflicts(registry, &asked, Some(id)))
             .await);
@@ -444,7 +444,7 @@ async fn link(call: &Call, phone: Uuid, instance: Option<Uuid>) -> Result<(), Pr
         .await
         .map_err(|error| match error {
             LinkError::UnknownPhone => Problem::unknown(WHAT),
-        LinkError::UnknownInstance => Problem::field("instance", "does not exist"),
+            LinkError::UnknownInstance => Problem::field("instance", "does not exist"),
             LinkError::Uninstalled => {
                 Problem::field("instance", "is no longer installed on its portal")
             }

@@ -77,7 +77,9 @@ impl World {
             ..SettingsArguments::default()
         };
         let settings = Settings::load(&arguments, [], &folder).unwrap();
-        let app = crate::serve::build(settings, &TaskTracker::new()).await.unwrap();
+        let app = crate::serve::build(settings, &TaskTracker::new())
+            .await
+            .unwrap();
         users::create_user(
             &app.store,
             &app.clock,
@@ -405,7 +407,7 @@ async fn a_set_up_is_entered_and_shown_without_its_secrets() {
     assert_described("Account", &account.body);
     assert_eq!(
         (&account.body["name"], &account.body["subscribed"]),
-        (&json!("1022"), &json!(false))
+        (&json!(""), &json!(false))
     );
 
     let instance = world.instance().await;
@@ -509,6 +511,65 @@ async fn a_change_leaves_what_it_does_not_name() {
         )
         .await;
     assert_eq!(refused.errors(), [("client_secret", "cannot be empty")]);
+}
+
+#[tokio::test]
+async fn a_new_token_lets_a_paused_number_send_again() {
+    let world = World::new().await;
+    let phone = format!("waba/phones/{}", world.phone().await);
+    for (path, body) in [
+        ("waba/accounts", json!({ "access_token": SECRET })),
+        ("waba/apps", json!({ "access_token": SECRET })),
+        ("waba/apps", json!({ "client_secret": SECRET })),
+    ] {
+        let pause = "UPDATE phones SET paused = '190: the access token expired'";
+        world.app.store.execute(pause, &[]).await.unwrap();
+        world.app.reload().await.unwrap();
+        assert!(world.get(&phone).await.body["paused"].is_string());
+        let id = world.get(path).await.body["items"][0]["id"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        assert_eq!(
+            world
+                .patch(&format!("{path}/{id}"), json!({ "name": "x" }))
+                .await
+                .status,
+            200
+        );
+        assert!(
+            world.get(&phone).await.body["paused"].is_string(),
+            "a name changes nothing"
+        );
+        assert_eq!(world.patch(&format!("{path}/{id}"), body).await.status, 200);
+        assert_eq!(
+            world.get(&phone).await.body["paused"],
+            Value::Null,
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_account_with_another_id_is_not_subscribed_yet() {
+    let world = World::new().await;
+    world.phone().await;
+    let account = &world.get("waba/accounts").await.body["items"][0];
+    let path = format!("waba/accounts/{}", account["id"].as_str().unwrap());
+    let subscribe = "UPDATE waba_accounts SET subscribed = $1";
+    world
+        .app
+        .store
+        .execute(subscribe, &[true.into()])
+        .await
+        .unwrap();
+    world.app.reload().await.unwrap();
+    let same = world
+        .patch(&path, json!({ "waba_id": account["waba_id"], "name": "x" }))
+        .await;
+    assert_eq!(same.body["subscribed"], true);
+    let other = world.patch(&path, json!({ "waba_id": "7" })).await;
+    assert_eq!(other.body["subscribed"], false);
 }
 
 #[tokio::test]
@@ -958,22 +1019,53 @@ async fn a_message_is_taken_once_and_can_be_followed() {
     assert_eq!(taken.status, 202, "{}", taken.text);
     assert_described("Message", &taken.body);
     let id = taken.id();
-    assert_eq!(taken.headers[header::LOCATION], format!("/api/v1/messages/{id}").as_str());
+    assert_eq!(
+        taken.headers[header::LOCATION],
+        format!("/api/v1/messages/{id}").as_str()
+    );
     assert_eq!(world.post_once(&path, "m1", body()).await.id(), id);
     let queue = world.get("queue").await.body;
-    assert_eq!((&queue["depth"], &queue["destinations"][0]["side"]), (&json!(1), &json!("meta")));
+    assert_eq!(
+        (&queue["depth"], &queue["destinations"][0]["side"]),
+        (&json!(1), &json!("meta"))
+    );
 
     let shown = world.get(&format!("messages/{id}")).await.body;
-    assert_eq!((&shown["state"], &shown["direction"]), (&json!("queued"), &json!("outbound")));
+    assert_eq!(
+        (&shown["state"], &shown["direction"]),
+        (&json!("queued"), &json!("outbound"))
+    );
     assert_described("Step", &shown["journey"][0]);
-    assert_eq!(world.post(&format!("messages/{id}/retry"), json!({})).await.status, 409);
-    let own = world.post(&path, json!({ "to": "4915755501234", "text": "a" })).await;
+    assert_eq!(
+        world
+            .post(&format!("messages/{id}/retry"), json!({}))
+            .await
+            .status,
+        409
+    );
+    let own = world
+        .post(&path, json!({ "to": "4915755501234", "text": "a" }))
+        .await;
     assert_eq!(own.errors()[0].0, "to");
-    let long = world.post(&path, json!({ "to": "4915755509999", "text": "a".repeat(4097) })).await;
-    assert_eq!(long.errors(), [("text", "must have at most 4096 characters")]);
+    let long = world
+        .post(
+            &path,
+            json!({ "to": "4915755509999", "text": "a".repeat(4097) }),
+        )
+        .await;
+    assert_eq!(
+        long.errors(),
+        [("text", "must have at most 4096 characters")]
+    );
     let none = world.post("messages/retry", json!({})).await;
-    assert_eq!(none.body, json!({ "queued": 0, "skipped": 0, "more": false }));
-    let peers = world.get(&format!("waba/phones/{phone}/conversations")).await.body;
+    assert_eq!(
+        none.body,
+        json!({ "queued": 0, "skipped": 0, "more": false })
+    );
+    let peers = world
+        .get(&format!("waba/phones/{phone}/conversations"))
+        .await
+        .body;
     assert_eq!(peers["items"][0]["peer"], "4915755509999");
 }
 

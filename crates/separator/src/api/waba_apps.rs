@@ -260,7 +260,7 @@ async fn change(call: Call) -> Outcome {
     fields.add(conflicts(&registry, &change, Some(id)));
     fields.finish()?;
     if let Err(error) =
-        accounts::change_waba_app(&call.app.store, &call.app.sealer, id, change.clone()).await
+        accounts::change_waba_app(&call.app.store, &call.app.sealer, id, &change).await
     {
         return Err(call
             .refused(error, |registry| conflicts(registry, &change, Some(id)))

@@ -81,7 +81,7 @@ pub async fn delete_site(store: &Store, id: Uuid) -> Result<bool, Error> {
 }
 
 /// What may change about a Meta app; `None` leaves as it is, `Some(None)` clears.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct WabaAppChange {
     /// Site it answers on.
     pub site_id: Option<Uuid>,
@@ -132,7 +132,7 @@ pub async fn change_waba_app(
     store: &Store,
     sealer: &Sealer,
     id: Uuid,
-    change: WabaAppChange,
+    change: &WabaAppChange,
 ) -> Result<bool, Error> {
     let seal = Seal {
         sealer,
@@ -141,19 +141,25 @@ pub async fn change_waba_app(
     };
     let mut changes = Vec::new();
     put(&mut changes, "site_id", change.site_id);
-    put(&mut changes, "name", change.name);
-    put(&mut changes, "client_id", change.client_id);
+    put(&mut changes, "name", change.name.clone());
+    put(&mut changes, "client_id", change.client_id.clone());
     put(
         &mut changes,
         "client_secret",
-        change.client_secret.map(|secret| seal.required("client_secret", &secret)),
+        change
+            .client_secret
+            .as_ref()
+            .map(|secret| seal.required("client_secret", secret)),
     );
     put(
         &mut changes,
         "access_token",
-        change.access_token.map(|token| seal.optional("access_token", token.as_ref())),
+        change
+            .access_token
+            .as_ref()
+            .map(|token| seal.optional("access_token", token.as_ref())),
     );
-    put(&mut changes, "config_id", change.config_id);
+    put(&mut changes, "config_id", change.config_id.clone());
     put(&mut changes, "events", change.events);
     update(store, "waba_apps", id, changes).await
 }
@@ -164,7 +170,7 @@ pub async fn delete_waba_app(store: &Store, id: Uuid) -> Result<bool, Error> {
 }
 
 /// What may change about a WhatsApp Business account; `None` leaves as it is, `Some(None)` clears.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct AccountChange {
     /// App through which it is reached.
     pub app_id: Option<Uuid>,
@@ -212,7 +218,7 @@ pub async fn change_account(
     store: &Store,
     sealer: &Sealer,
     id: Uuid,
-    change: AccountChange,
+    change: &AccountChange,
 ) -> Result<bool, Error> {
     let seal = Seal {
         sealer,
@@ -221,13 +227,16 @@ pub async fn change_account(
     };
     let mut changes = Vec::new();
     put(&mut changes, "app_id", change.app_id);
-    put(&mut changes, "waba_id", change.waba_id);
+    put(&mut changes, "waba_id", change.waba_id.clone());
     put(
         &mut changes,
         "access_token",
-        change.access_token.map(|token| seal.optional("access_token", token.as_ref())),
+        change
+            .access_token
+            .as_ref()
+            .map(|token| seal.optional("access_token", token.as_ref())),
     );
-    put(&mut changes, "name", change.name);
+    put(&mut changes, "name", change.name.clone());
     put(&mut changes, "subscribed", change.subscribed);
     update(store, "waba_accounts", id, changes).await
 }
@@ -238,7 +247,7 @@ pub async fn delete_account(store: &Store, id: Uuid) -> Result<bool, Error> {
 }
 
 /// What may change about a number; `None` leaves as it is, `Some(None)` clears. Linking is the publish routine's.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct PhoneChange {
     /// The account it belongs to.
     pub account_id: Option<Uuid>,
@@ -286,20 +295,20 @@ pub async fn insert_phone(store: &Store, phone: &Phone) -> Result<(), Error> {
 }
 
 /// Changes a number; false where there is none with this id.
-pub async fn change_phone(store: &Store, id: Uuid, change: PhoneChange) -> Result<bool, Error> {
+pub async fn change_phone(store: &Store, id: Uuid, change: &PhoneChange) -> Result<bool, Error> {
     let mut changes = Vec::new();
     put(&mut changes, "account_id", change.account_id);
-    put(&mut changes, "phone", change.phone);
+    put(&mut changes, "phone", change.phone.clone());
     put(
         &mut changes,
         "phone_number_id",
-        change.phone_number_id,
+        change.phone_number_id.clone(),
     );
     put(&mut changes, "sms_service", change.sms_service);
     put(&mut changes, "automatic_texts", change.automatic_texts);
-    put(&mut changes, "calling", change.calling);
-    put(&mut changes, "sip", change.sip);
-    put(&mut changes, "sip_hostname", change.sip_hostname);
+    put(&mut changes, "calling", change.calling.clone());
+    put(&mut changes, "sip", change.sip.clone());
+    put(&mut changes, "sip_hostname", change.sip_hostname.clone());
     put(&mut changes, "sip_port", change.sip_port);
     update(store, "phones", id, changes).await
 }

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What may change about a Bitrix24 application; `None` leaves as it is.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct BitrixAppChange {
     /// Site it answers on.
     pub site_id: Option<Uuid>,
@@ -59,7 +59,7 @@ pub async fn change_bitrix_app(
     store: &Store,
     sealer: &Sealer,
     id: Uuid,
-    change: BitrixAppChange,
+    change: &BitrixAppChange,
 ) -> Result<bool, Error> {
     let seal = Seal {
         sealer,
@@ -68,12 +68,15 @@ pub async fn change_bitrix_app(
     };
     let mut changes = Vec::new();
     put(&mut changes, "site_id", change.site_id);
-    put(&mut changes, "name", change.name);
-    put(&mut changes, "client_id", change.client_id);
+    put(&mut changes, "name", change.name.clone());
+    put(&mut changes, "client_id", change.client_id.clone());
     put(
         &mut changes,
         "client_secret",
-        change.client_secret.map(|secret| seal.required("client_secret", &secret)),
+        change
+            .client_secret
+            .as_ref()
+            .map(|secret| seal.required("client_secret", secret)),
     );
     update(store, "bitrix_apps", id, changes).await
 }

@@ -462,3 +462,11 @@ async fn the_page_is_served_and_its_calls_do_what_they_say() {
         .await;
     assert_eq!(bad.0, 422);
 }
+
+#[tokio::test]
+async fn after_a_stop_nobody_answers() {
+    let stage = stage().await;
+    assert_eq!(stage.get("/sandbox/links").await.0, 200);
+    stage.graph.stop().await;
+    assert!(stage.raw("GET", "/sandbox/links", &[], &[]).await.is_err());
+}

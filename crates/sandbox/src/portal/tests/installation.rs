@@ -227,6 +227,12 @@ async fn activation_wipes_the_data_and_without_it_no_message_passes() {
 #[tokio::test]
 async fn a_connector_that_is_refused_comes_with_a_good_status() {
     let setup = Setup::installed().await;
+    setup.portal.foreign_connector("taken", Some(1));
+    let icon = json!({ "DATA_IMAGE": "x" });
+    let taken =
+        json!({ "ID": "Taken", "NAME": "A", "ICON": icon, "PLACEMENT_HANDLER": "http://a.b/" });
+    let result = setup.result("imconnector.register", taken).await;
+    assert_eq!(result["error"], json!("APPLICATION_REGISTRATION_ERROR"));
     for (params, code) in [
         (
             json!({ "ID": "a.b" }),
@@ -278,6 +284,27 @@ async fn handlers_are_bound_once_and_unbound_exactly() {
     assert_eq!(
         setup.error("event.bind", bad).await,
         (400, "ERROR_EVENT_NOT_FOUND".to_owned())
+    );
+    setup
+        .portal
+        .leave_handler(CLIENT, "OnAppUpdate", "http://old.example.com/");
+    setup
+        .portal
+        .leave_placement(CLIENT, "IM_TEXTAREA", "http://old.example.com/");
+    assert_eq!(
+        setup
+            .result("event.get", json!({}))
+            .await
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    assert_eq!(
+        setup
+            .result("placement.unbind", json!({ "PLACEMENT": "IM_TEXTAREA" }))
+            .await,
+        json!({ "count": 1 })
     );
     let local = json!({ "event": "OnAppUpdate", "handler": "http://localhost/" });
     assert_eq!(

@@ -191,5 +191,5 @@ async fn a_file_is_fetched_and_handed_out_and_one_that_is_gone_is_given_up() {
 }
 
 async fn get_media(app: &App, id: Uuid) -> store::media::Stored {
-    get(&app.store, id).await.unwrap().unwrap()
+    store::media::get(&app.store, id).await.unwrap().unwrap()
 }

@@ -1,0 +1,11 @@
+//! End-to-end tests: the real program against the stand-ins, over real sockets.
+//!
+//! Each test has a [`world::World`] of its own and speaks the product's language: what the customer writes, what the
+//! operator sees. A world refuses to end dirty. On SQLite by default; on PostgreSQL where `SEPARATOR_TEST_POSTGRES`
+//! names a server in which databases may be made.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(unreachable_pub, reason = "modules of one test program")]
+
+mod both_ways;
+mod world;
