@@ -8,11 +8,7 @@ use whatsapp::client::{Client, Credentials, PhoneNumber};
 use crate::{
     app::App,
     registry::{Account, Connection, Phone, PhoneError, Registry, WabaApp},
-    store::{
-        self,
-        accounts, instances,
-        lanes::Side,
-    },
+    store::{self, accounts, instances, lanes::Side},
     time::Millis,
 };
 
@@ -89,29 +85,47 @@ fn of_account(account: &Account, app: &WabaApp) -> Option<Credentials> {
 /// without a name gets the name that customers see.
 pub async fn sync(app: &Arc<App>, account: Uuid) -> Result<Synced, SyncError> {
     let registry = app.directory.snapshot();
-    let account = registry.accounts.get(&account).ok_or(SyncError::UnknownAccount)?;
-    let waba_app = registry.waba_apps.get(&account.app_id).ok_or(SyncError::UnknownAccount)?;
+    let account = registry
+        .accounts
+        .get(&account)
+        .ok_or(SyncError::UnknownAccount)?;
+    let waba_app = registry
+        .waba_apps
+        .get(&account.app_id)
+        .ok_or(SyncError::UnknownAccount)?;
     let credentials = of_account(account, waba_app).ok_or(SyncError::NoToken)?;
     let client = client(app);
     client
         .subscribe(&credentials, &account.waba_id)
         .await
-        .map_err(|error| SyncError::Meta { doing: "Separator subscribe to the account", error })?;
+        .map_err(|error| SyncError::Meta {
+            doing: "Separator subscribe to the account",
+            error,
+        })?;
     // Kept even if the numbers cannot be had: callbacks come from now on.
     instances::subscribed(&app.store, account.id, None).await?;
     let found = client
         .phone_numbers(&credentials, &account.waba_id)
         .await
-        .map_err(|error| SyncError::Meta { doing: "Separator list the account's numbers", error })?;
+        .map_err(|error| SyncError::Meta {
+            doing: "Separator list the account's numbers",
+            error,
+        })?;
     let added = add_missing(app, &registry, account, &found).await?;
-    let name = found.iter().find_map(|number| number.verified_name.as_deref());
+    let name = found
+        .iter()
+        .find_map(|number| number.verified_name.as_deref());
     instances::subscribed(&app.store, account.id, name).await?;
     app.reload().await?;
     for phone_number_id in &added {
         // What was written to it before is kept and goes on now.
         crate::intake::phone_entered(app, phone_number_id).await?;
     }
-    Ok(Synced { phones: found.len(), added: added.len(), subscribed: true })
+    Ok(Synced {
+        phones: found.len(),
+        added: added.len(),
+        subscribed: true,
+    })
 }
 
 /// Enters the numbers that are not entered; gives their phone number ids.
@@ -123,8 +137,18 @@ async fn add_missing<'a>(
 ) -> Result<Vec<&'a str>, store::Error> {
     let mut added = Vec::new();
     for number in found {
-        let Some(phone) = missing(registry, account, number, app.clock.now()) else { continue };
-        match accounts::insert_phone(&app.store, &Phone { id: app.ids.next(), ..phone }).await {
+        let Some(phone) = missing(registry, account, number, app.clock.now()) else {
+            continue;
+        };
+        match accounts::insert_phone(
+            &app.store,
+            &Phone {
+                id: app.ids.next(),
+                ..phone
+            },
+        )
+        .await
+        {
             Ok(()) => added.push(number.id.as_str()),
             // Somebody entered it at the same time.
             Err(error) if error.is_duplicate() => {}
@@ -135,7 +159,12 @@ async fn add_missing<'a>(
 }
 
 /// The row for a number that is not entered yet; its id is still to be given.
-fn missing(registry: &Registry, account: &Account, number: &PhoneNumber, now: Millis) -> Option<Phone> {
+fn missing(
+    registry: &Registry,
+    account: &Account,
+    number: &PhoneNumber,
+    now: Millis,
+) -> Option<Phone> {
     if registry.phone_by_number_id(&number.id).is_some() {
         return None;
     }
@@ -183,7 +212,10 @@ async fn try_pause(app: &App, phone: Uuid, reason: &str) -> Result<(), store::Er
         code: "META_BLOCKED".to_owned(),
         title: "Meta does not let this number send.".to_owned(),
         details: Some(reason.to_owned()),
-        hint: Some("Put right what Meta names; entering the access token again lets the number send.".to_owned()),
+        hint: Some(
+            "Put right what Meta names; entering the access token again lets the number send."
+                .to_owned(),
+        ),
         ..PhoneError::default()
     };
     if !instances::pause(&app.store, phone, reason, &error).await? {
@@ -203,7 +235,9 @@ pub async fn gave_up(app: &App, phone: Uuid, reason: &str) {
 
 async fn alarm(app: &App, kind: &str, phone: Uuid, text: &str) -> Result<(), store::Error> {
     let (id, now) = (app.ids.next(), app.clock.now());
-    instances::raise_alarm(&app.store, id, now, kind, &phone.to_string(), text).await.map(drop)
+    instances::raise_alarm(&app.store, id, now, kind, &phone.to_string(), text)
+        .await
+        .map(drop)
 }
 
 /// Lets the numbers of an account, or of all accounts of a Meta app, send again: their token or secret is another one
@@ -253,22 +287,55 @@ mod tests {
     #[test]
     fn a_number_of_meta_becomes_an_unlinked_number_of_digits() {
         let registry = Registry::default();
-        let phone = missing(&registry, &account(), &number("7", Some("+49 1575 550-1234")), Millis(5));
-        let phone = phone.map(|phone| (phone.phone, phone.phone_number_id, phone.connection, phone.instance_id));
-        assert_eq!(phone, Some(("4915755501234".to_owned(), "7".to_owned(), Connection::NotLinked, None)));
+        let phone = missing(
+            &registry,
+            &account(),
+            &number("7", Some("+49 1575 550-1234")),
+            Millis(5),
+        );
+        let phone = phone.map(|phone| {
+            (
+                phone.phone,
+                phone.phone_number_id,
+                phone.connection,
+                phone.instance_id,
+            )
+        });
+        assert_eq!(
+            phone,
+            Some((
+                "4915755501234".to_owned(),
+                "7".to_owned(),
+                Connection::NotLinked,
+                None
+            ))
+        );
     }
 
     #[test]
     fn a_number_without_digits_is_none() {
         for display in [None, Some(""), Some("pending")] {
-            assert!(missing(&Registry::default(), &account(), &number("7", display), Millis(5)).is_none());
+            assert!(
+                missing(
+                    &Registry::default(),
+                    &account(),
+                    &number("7", display),
+                    Millis(5)
+                )
+                .is_none()
+            );
         }
     }
 
     #[test]
     fn numbers_that_are_entered_are_left_alone() {
         let mut registry = Registry::default();
-        let known = missing(&registry, &account(), &number("7", Some("+49 1575 5501234")), Millis(5));
+        let known = missing(
+            &registry,
+            &account(),
+            &number("7", Some("+49 1575 5501234")),
+            Millis(5),
+        );
         registry.phones.extend(known.map(|phone| (phone.id, phone)));
         let same_digits = number("8", Some("+49 1575 550 1234"));
         assert!(missing(&registry, &account(), &same_digits, Millis(5)).is_none());

@@ -56,7 +56,6 @@ use crate::{
         messages::{self, Journey, State},
     },
     time::Clock,
-    translate::notes::FileTrouble,
 };
 
 /// How often all lanes are looked over without being told to.
@@ -167,23 +166,6 @@ async fn lanes_due(app: &App) -> Vec<(Uuid, Side)> {
             tracing::error!(%error, "the lanes could not be looked over");
             Vec::new()
         }
-    }
-}
-
-/// What kept a file away, from the reason that is stored with it.
-fn file_trouble(reason: Option<&str>) -> FileTrouble {
-    let reason = reason.unwrap_or_default();
-    let says = |words: &[&str]| words.iter().any(|word| reason.contains(word));
-    if says(&["larger"]) {
-        FileTrouble::TooLarge
-    } else if says(&["web page", "empty"]) {
-        FileTrouble::Damaged
-    } else if says(&["reached", "in time"]) {
-        FileTrouble::Unreachable
-    } else if says(&["404", "not there", "not known"]) {
-        FileTrouble::Gone
-    } else {
-        FileTrouble::Refused
     }
 }
 

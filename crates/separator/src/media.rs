@@ -30,7 +30,6 @@ use axum::{
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use whatsapp::Credentials;
 
 use self::{
     failure::Failure,
@@ -45,7 +44,7 @@ pub use self::{
 use crate::{
     account,
     app::App,
-    registry::{Phone, Registry, Site},
+    registry::{Phone, Site},
     store::{
         self, Store, lanes,
         lanes::Side,
@@ -256,7 +255,7 @@ async fn fetch(app: &App, file: &Due) -> Result<Arrived, Failure> {
             let phone = registry.phones.get(&file.phone).ok_or(Failure::NoToken)?;
             let access = Access {
                 client: file_client(app),
-                credentials: credentials(app, phone).ok_or(Failure::NoToken)?,
+                credentials: account::credentials(app, phone).ok_or(Failure::NoToken)?,
                 phone_number_id: &phone.phone_number_id,
             };
             let fetched = fetcher.customers_file(file.id, media_id, &access).await?;
@@ -280,16 +279,6 @@ fn file_client(app: &App) -> whatsapp::Client {
         settings.graph_url.clone(),
         settings.graph_version.clone(),
     )
-}
-
-fn credentials(app: &App, phone: &Phone) -> Option<Credentials> {
-    let registry = app.directory.snapshot();
-    let (account, waba_app) = registry.app_of(phone)?;
-    let token = Registry::token_of(account, waba_app)?;
-    Some(Credentials {
-        access_token: whatsapp::Secret::new(token.expose()),
-        app_secret: Some(whatsapp::Secret::new(waba_app.client_secret.expose())),
-    })
 }
 
 /// Writes what became of a file and makes the lanes due that wait for it, in one transaction; gives the sides to wake.
@@ -394,7 +383,7 @@ pub async fn upload(app: &App, phone: &Phone, media: Uuid) -> Result<Uploaded, U
         store: &app.store,
         folder: &Folder::within(&app.settings.data_dir),
         client: account::client(app),
-        credentials: credentials(app, phone),
+        credentials: account::credentials(app, phone),
         phone,
         now: app.clock.now(),
     };

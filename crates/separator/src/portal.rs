@@ -89,7 +89,10 @@ impl Portals {
 
     /// As [`Portals::wake`], and ends this installation's pause after a failure.
     fn hurry(&self, instance: Uuid) {
-        self.hurried.lock().unwrap_or_else(PoisonError::into_inner).insert(instance);
+        self.hurried
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(instance);
         self.wake();
     }
 
@@ -160,7 +163,11 @@ fn authorization_server<P: Parts>(
     app: &P,
     server_endpoint: Option<&Url>,
 ) -> Result<AuthorizationServer, OAuthError> {
-    AuthorizationServer::choose(app.outgoing().api_client(), app.authorization_server(), server_endpoint)
+    AuthorizationServer::choose(
+        app.outgoing().api_client(),
+        app.authorization_server(),
+        server_endpoint,
+    )
 }
 
 /// The authorization server of an installation.
@@ -171,14 +178,27 @@ fn server_of<P: Parts>(app: &P, instance: &Instance) -> Result<AuthorizationServ
 /// Host of an address in lower case, with the port where it is not the usual one of its scheme.
 fn host_of(url: &Url) -> Option<String> {
     let host = url.host_str()?.to_ascii_lowercase();
-    Some(url.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}")))
+    Some(
+        url.port()
+            .map_or_else(|| host.clone(), |port| format!("{host}:{port}")),
+    )
 }
 
 /// Marks an installation as unusable until somebody authorizes it again, and says so.
 ///
 /// Its messages wait. Installing again clears it, and so does a refresh with corrected credentials.
-async fn needs_authorization<P: Parts>(app: &P, instance: Uuid, problem: &str) -> Result<(), store::Error> {
-    instances::set_state(app.store(), instance, InstanceState::NeedsAuthorization, Some(problem)).await?;
+async fn needs_authorization<P: Parts>(
+    app: &P,
+    instance: Uuid,
+    problem: &str,
+) -> Result<(), store::Error> {
+    instances::set_state(
+        app.store(),
+        instance,
+        InstanceState::NeedsAuthorization,
+        Some(problem),
+    )
+    .await?;
     alarm(app, AUTHORIZATION_ALARM, instance, problem).await?;
     reload(app).await
 }
@@ -192,9 +212,17 @@ async fn authorized<P: Parts>(app: &P, instance: Uuid) -> Result<(), store::Erro
     reload(app).await
 }
 
-async fn alarm<P: Parts>(app: &P, kind: &str, instance: Uuid, problem: &str) -> Result<(), store::Error> {
+async fn alarm<P: Parts>(
+    app: &P,
+    kind: &str,
+    instance: Uuid,
+    problem: &str,
+) -> Result<(), store::Error> {
     let registry = app.directory().snapshot();
-    let domain = registry.instances.get(&instance).map_or("a portal", |instance| instance.domain.as_str());
+    let domain = registry
+        .instances
+        .get(&instance)
+        .map_or("a portal", |instance| instance.domain.as_str());
     let text = format!("{domain}: {problem}");
     let (id, now) = (app.ids().next(), app.clock().now());
     if instances::raise_alarm(app.store(), id, now, kind, &instance.to_string(), &text).await? {
@@ -207,7 +235,9 @@ async fn alarm<P: Parts>(app: &P, kind: &str, instance: Uuid, problem: &str) -> 
 /// probed on; [`works_again`] takes it back.
 pub async fn trouble<P: Parts>(app: &Arc<P>, instance: Uuid, problem: &str) {
     let registry = app.directory().snapshot();
-    let Some(known) = registry.instances.get(&instance) else { return };
+    let Some(known) = registry.instances.get(&instance) else {
+        return;
+    };
     if known.problem.as_deref() == Some(problem) {
         return;
     }
@@ -224,10 +254,19 @@ pub async fn trouble<P: Parts>(app: &Arc<P>, instance: Uuid, problem: &str) {
 /// Takes back what [`trouble`] showed.
 pub async fn works_again<P: Parts>(app: &Arc<P>, instance: Uuid) {
     let registry = app.directory().snapshot();
-    let Some(known) = registry.instances.get(&instance).filter(|known| known.state == InstanceState::Active) else {
+    let Some(known) = registry
+        .instances
+        .get(&instance)
+        .filter(|known| known.state == InstanceState::Active)
+    else {
         return;
     };
-    let granted: Vec<String> = known.scope.split(',').map(str::to_owned).filter(|scope| !scope.is_empty()).collect();
+    let granted: Vec<String> = known
+        .scope
+        .split(',')
+        .map(str::to_owned)
+        .filter(|scope| !scope.is_empty())
+        .collect();
     let cleared = async {
         let problem = install::missing_scopes(&granted);
         instances::set_state(app.store(), instance, known.state, problem.as_deref()).await?;

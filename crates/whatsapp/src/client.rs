@@ -23,6 +23,8 @@ pub use answers::{
 };
 
 /// Most bytes of an answer that are read; a full page of templates has about one megabyte.
+/// 100 MB over a slow line take longer than a call that only asks.
+const UPLOAD_LIMIT: std::time::Duration = std::time::Duration::from_mins(10);
 const ANSWER_LIMIT: usize = 16 * 1024 * 1024;
 /// Most pages of a list; ends the walk should Meta's cursors run in a circle.
 const PAGE_LIMIT: usize = 500;
@@ -167,7 +169,10 @@ impl Client {
             .text("type", mime.to_owned())
             .part("file", part);
         let answer = self
-            .answer(credentials, self.http.post(url).multipart(form))
+            .answer(
+                credentials,
+                self.http.post(url).timeout(UPLOAD_LIMIT).multipart(form),
+            )
             .await?;
         opened(&answer)?
             .filled("id")

@@ -13,6 +13,7 @@ use utoipa::openapi::{
         SchemaFormat, SchemaType, Type,
     },
     security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+    tag::Tag,
 };
 
 use super::{
@@ -68,10 +69,22 @@ fn describe() -> OpenApi {
                 ))
                 .build(),
         )
+        .tags(Some(tags()))
         .paths(paths)
         .components(Some(components.build()))
         .security(Some([SecurityRequirement::new(KEY, Vec::<String>::new())]))
         .build()
+}
+
+/// The groups of operations in the order in which somebody meets them.
+fn tags() -> Vec<Tag> {
+    let mut names: Vec<&str> = Vec::new();
+    for operation in operations() {
+        if !names.contains(&operation.tag) {
+            names.push(operation.tag);
+        }
+    }
+    names.into_iter().map(Tag::new).collect()
 }
 
 fn method(verb: Verb) -> HttpMethod {

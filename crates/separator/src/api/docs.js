@@ -80,10 +80,10 @@ function fieldTable(schema) {
   const rows = Object.entries(schema.properties ?? {}).map(([name, property]) => [
     element("code", {}, name),
     typeOf(property),
-    (schema.required ?? []).includes(name) ? "always" : "optional",
+    (schema.required ?? []).includes(name) ? "yes" : "",
     property.description ?? "",
   ]);
-  return table(["Field", "Type", "There", "Meaning"], rows);
+  return table(["Field", "Type", "Required", "Meaning"], rows);
 }
 
 function contentOf(holder) {
@@ -198,13 +198,11 @@ function draw() {
   const main = document.getElementById("main");
   main.replaceChildren();
   document.getElementById("about").textContent = `${description.info.description} Version ${description.info.version}.`;
-  const byTag = new Map();
+  const byTag = new Map(description.tags.map((tag) => [tag.name, []]));
   for (const [path, item] of Object.entries(description.paths)) {
     for (const verb of VERBS.filter((verb) => item[verb])) {
       const operation = item[verb];
-      const tag = operation.tags[0];
-      if (!byTag.has(tag)) byTag.set(tag, []);
-      byTag.get(tag).push(drawOperation(path, verb, operation));
+      byTag.get(operation.tags[0]).push(drawOperation(path, verb, operation));
     }
   }
   const entries = [];

@@ -206,8 +206,8 @@ fn choose(
             continue;
         }
         if row.media.as_ref().is_some_and(|file| file.state == "pending") {
-            // Whoever fetches the file makes the lane due.
-            waiting.push(Settled::new(row, outcome::wait(now, Duration::from_secs(60))));
+            // Whoever fetches the file makes the lane due; should that come before this is written, it is looked at soon.
+            waiting.push(Settled::new(row, outcome::wait(now, Duration::from_secs(3))));
             continue;
         }
         match limits.take(row.lane, now) {
@@ -262,7 +262,7 @@ async fn mark(app: &App, rows: &[Claimed]) -> bool {
 
 struct Landed {
     row: Claimed,
-    result: Result<Sent, SendError>,
+    result: Result<(Sent, &'static str), SendError>,
 }
 
 /// Why a message was not sent.
@@ -287,7 +287,12 @@ async fn send(app: Arc<App>, _lease: &Lease, phone: Phone, row: Claimed) -> Land
     Landed { row, result }
 }
 
-async fn try_send(app: &App, phone: &Phone, row: &Claimed) -> Result<Sent, SendError> {
+/// Sends; gives what Meta answered and the type of message that it was.
+async fn try_send(
+    app: &App,
+    phone: &Phone,
+    row: &Claimed,
+) -> Result<(Sent, &'static str), SendError> {
     let credentials = account::credentials(app, phone).ok_or(SendError::NoToken)?;
     let (context, content) = content(app, phone, row).await?;
     let message = OutgoingMessage {
@@ -298,7 +303,9 @@ async fn try_send(app: &App, phone: &Phone, row: &Claimed) -> Result<Sent, SendE
         callback_data: row.message.map(callback_data),
         content,
     };
-    Ok(account::client(app).send(&credentials, &phone.phone_number_id, &message).await?)
+    let kind = message.content.kind();
+    let sent = account::client(app).send(&credentials, &phone.phone_number_id, &message).await?;
+    Ok((sent, kind))
 }
 
 /// By phone where it is known, else by user id, which must never stand in `to`.
@@ -353,7 +360,7 @@ async fn file(
     if file.state == "failed" {
         return Err(SendError::Impossible(Note::OperatorFileLost {
             name: file.name.clone(),
-            trouble: super::file_trouble(file.error.as_deref()),
+            trouble: media::trouble(file.error.as_deref()),
         }));
     }
     let uploaded = media::upload(app, phone, file.id).await.map_err(|error| match error {
@@ -422,20 +429,20 @@ fn confirmation(app: &App, row: &Claimed, now: Millis) -> Option<NewTask> {
 async fn judge(
     app: &Arc<App>,
     row: Claimed,
-    result: Result<Sent, SendError>,
+    result: Result<(Sent, &'static str), SendError>,
     limits: &mut Limits,
 ) -> Settled {
     let now = app.clock.now();
     let again_after_cut = row.started_at.is_some();
     match result {
-        Ok(sent) => {
+        Ok((sent, kind)) => {
             app.metrics.count("meta", "accepted");
             limits.number.works();
             resume(app, row.phone).await;
             if let Some((_, strikes)) = limits.pairs.get_mut(&row.lane) {
                 *strikes = 0;
             }
-            accepted(app, row, sent, now, again_after_cut)
+            accepted(app, row, sent, kind, now, again_after_cut)
         }
         Err(SendError::Meta(error)) => meta_error(app, row, &error, limits, now).await,
         Err(SendError::Impossible(note)) => {
@@ -459,11 +466,19 @@ async fn judge(
     }
 }
 
-fn accepted(app: &App, row: Claimed, sent: Sent, now: Millis, again: bool) -> Settled {
+fn accepted(
+    app: &App,
+    row: Claimed,
+    sent: Sent,
+    kind: &'static str,
+    now: Millis,
+    again: bool,
+) -> Settled {
     let alias = row.conversation.as_ref().zip(sent.wa_id.clone()).and_then(|(peer, wa_id)| {
         (peer.wa_id.is_some() && peer.wa_id.as_ref() != Some(&wa_id)).then_some((peer.id, wa_id))
     });
     let confirm = confirmation(app, &row, now);
+    let caption = caption_of_sound(app, &row, kind, now);
     let detail = match &sent.message_status {
         Some(status) => format!("{} ({status})", sent.wamid),
         None => sent.wamid.clone(),
@@ -478,8 +493,28 @@ fn accepted(app: &App, row: Claimed, sent: Sent, now: Millis, again: bool) -> Se
         change.wamid = Some(sent.wamid);
     }
     settled.tasks.extend(confirm);
+    settled.tasks.extend(caption);
     settled.alias = alias;
     settled
+}
+
+/// A sound has no caption on WhatsApp: what was written to it follows as a text.
+fn caption_of_sound(app: &App, row: &Claimed, kind: &str, now: Millis) -> Option<NewTask> {
+    let Task::File { caption: Some(caption), .. } = &row.task else {
+        return None;
+    };
+    (kind == "audio").then(|| NewTask {
+        id: app.ids.next(),
+        lane: row.lane,
+        side: Side::Meta,
+        phone: row.phone,
+        message: None,
+        media: None,
+        priority: Priority::Conversation,
+        due_at: now,
+        created_at: now,
+        task: Task::Text { body: caption.clone(), context: None, confirm: None },
+    })
 }
 
 fn language(app: &App, row: &Claimed) -> Language {

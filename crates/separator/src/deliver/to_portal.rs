@@ -511,7 +511,7 @@ fn item(app: &App, phone: &Phone, row: &Claimed) -> Item {
             name: file.name.clone(),
         }),
         Some(file) if file.state == "failed" => {
-            let trouble = super::file_trouble(file.error.as_deref());
+            let trouble = media::trouble(file.error.as_deref());
             let note = Note::CustomerFileLost { name: file.name.clone(), trouble };
             text = joined(text, &note.markup(language));
         }

@@ -59,7 +59,9 @@ pub async fn call<P: Parts>(
     let mut token = access_token(app, instance.id).await?;
     let (mut refreshed, mut followed) = (false, false);
     loop {
-        app.outgoing().vet(&endpoint).map_err(|forbidden| forbidden_sentence(&forbidden))?;
+        app.outgoing()
+            .vet(&endpoint)
+            .map_err(|forbidden| forbidden_sentence(&forbidden))?;
         let portal = Portal::new(app.outgoing().api_client(), endpoint.clone());
         let error = match portal.call(method, params, &token).await {
             Ok(answer) => return Ok(answer),
@@ -90,8 +92,16 @@ fn forbidden_sentence(forbidden: &Forbidden) -> TokenError {
 /// Where the portal is now: the caller's snapshot may be older than a renaming.
 fn endpoint_of<P: Parts>(app: &P, instance: &Instance) -> Result<Url, CallError> {
     let registry = app.directory().snapshot();
-    let endpoint = registry.instances.get(&instance.id).map_or(&instance.client_endpoint, |now| &now.client_endpoint);
-    Url::parse(endpoint).map_err(|_| Error::NotSent { why: "the portal's address is not one" }.into())
+    let endpoint = registry
+        .instances
+        .get(&instance.id)
+        .map_or(&instance.client_endpoint, |now| &now.client_endpoint);
+    Url::parse(endpoint).map_err(|_| {
+        Error::NotSent {
+            why: "the portal's address is not one",
+        }
+        .into()
+    })
 }
 
 /// Stores a portal's new address if the authorization server confirms it; gives whether it does.
@@ -103,24 +113,31 @@ async fn follow<P: Parts>(
     token: &mut AccessToken,
 ) -> Result<bool, CallError> {
     let weaker = from.scheme() == "https" && to.scheme() != "https";
-    let Some(host) = host_of(to).filter(|_| !weaker) else { return Ok(false) };
-    let Ok(server) = server_of(app.as_ref(), instance) else { return Ok(false) };
-    let info = match server.app_info(token).await {
-        Ok(info) => info,
+    let Some(host) = host_of(to).filter(|_| !weaker) else {
+        return Ok(false);
+    };
+    let Ok(server) = server_of(app.as_ref(), instance) else {
+        return Ok(false);
+    };
+    let mut info = server.app_info(token).await;
+    if info.is_err() {
         // The redirect came before the portal looked at the token, which may have ended.
-        Err(_) => {
-            *token = refresh(app, instance.id, token).await?;
-            match server.app_info(token).await {
-                Ok(info) => info,
-                Err(error) => {
-                    tracing::warn!(%error, portal = instance.domain, "a portal's new address could not be verified");
-                    return Ok(false);
-                }
-            }
+        *token = refresh(app, instance.id, token).await?;
+        info = server.app_info(token).await;
+    }
+    let info = match info {
+        Ok(info) => info,
+        Err(error) => {
+            tracing::warn!(%error, portal = instance.domain, "a portal's new address could not be verified");
+            return Ok(false);
         }
     };
     if info.install_host().as_deref() != Some(host.as_str()) {
-        tracing::warn!(portal = instance.domain, to = host, "a portal redirects to a host that is not its own");
+        tracing::warn!(
+            portal = instance.domain,
+            to = host,
+            "a portal redirects to a host that is not its own"
+        );
         return Ok(false);
     }
     instances::set_address(app.store(), instance.id, &host, to.as_str()).await?;

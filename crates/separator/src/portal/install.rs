@@ -22,7 +22,7 @@ use bitrix24::{
 use url::Url;
 use uuid::Uuid;
 
-use super::{Parts, authorized, authorization_server, host_of, tokens};
+use super::{Parts, authorization_server, authorized, host_of, tokens};
 use crate::{
     outgoing::Forbidden,
     registry::{BitrixApp, Instance},
@@ -59,7 +59,9 @@ pub enum InstallError {
     #[error("the installation could not be verified: the authorization server gave no answer")]
     NoAnswer,
     /// The token belongs to an application that is not entered here.
-    #[error("the application {0} is not entered here: enter its client id first, then save its form again")]
+    #[error(
+        "the application {0} is not entered here: enter its client id first, then save its form again"
+    )]
     ForeignApplication(String),
     /// The address named another application than the one the token belongs to.
     #[error("the address names the application {named}, the token belongs to {actual}")]
@@ -103,9 +105,10 @@ impl InstallError {
         match self {
             Self::NoAnswer | Self::Store(_) => true,
             Self::Authorization(error) => error.class() == OAuthClass::Retry,
-            Self::Portal(error) => {
-                !matches!(error.class(), bitrix24::Class::Refused | bitrix24::Class::Blocked(_))
-            }
+            Self::Portal(error) => !matches!(
+                error.class(),
+                bitrix24::Class::Refused | bitrix24::Class::Blocked(_)
+            ),
             _ => false,
         }
     }
@@ -123,8 +126,14 @@ impl<'a> Claim<'a> {
     fn read(auth: &'a EventAuth) -> Result<Self, InstallError> {
         Ok(Self {
             auth,
-            access_token: auth.access_token.as_ref().ok_or(InstallError::Missing("access token"))?,
-            refresh_token: auth.refresh_token.as_ref().ok_or(InstallError::Missing("refresh token"))?,
+            access_token: auth
+                .access_token
+                .as_ref()
+                .ok_or(InstallError::Missing("access token"))?,
+            refresh_token: auth
+                .refresh_token
+                .as_ref()
+                .ok_or(InstallError::Missing("refresh token"))?,
             application_token: auth
                 .application_token
                 .as_ref()
@@ -152,9 +161,21 @@ pub async fn install<P: Parts>(
 
     let _turn = app.portals().installing.lock().await;
     let registry = app.directory().snapshot();
-    let known = registry.instances_of(&auth.member_id).find(|instance| instance.app_id == application.id);
+    let known = registry
+        .instances_of(&auth.member_id)
+        .find(|instance| instance.app_id == application.id);
     let renewed = match known {
-        Some(known) => takeover(app.as_ref(), &claim, known, &application, &endpoint, &server).await?,
+        Some(known) => {
+            takeover(
+                app.as_ref(),
+                &claim,
+                known,
+                &application,
+                &endpoint,
+                &server,
+            )
+            .await?
+        }
         None => None,
     };
     let now = app.clock().now();
@@ -164,7 +185,11 @@ pub async fn install<P: Parts>(
         member_id: auth.member_id.clone(),
         domain: host_of(&endpoint).ok_or(InstallError::Missing("portal address"))?,
         client_endpoint: endpoint.to_string(),
-        server_endpoint: auth.server_endpoint.as_ref().unwrap_or(server.base()).to_string(),
+        server_endpoint: auth
+            .server_endpoint
+            .as_ref()
+            .unwrap_or(server.base())
+            .to_string(),
         application_token: Secret::new(claim.application_token.expose()),
         tokens: pair,
         scope: auth.scope.join(","),
@@ -173,12 +198,21 @@ pub async fn install<P: Parts>(
     };
     let id = known.map_or_else(|| app.ids().next(), |known| known.id);
     store(app.as_ref(), id, now, &installation).await?;
-    tracing::info!(portal = installation.domain, application = application.client_id, "installed");
+    tracing::info!(
+        portal = installation.domain,
+        application = application.client_id,
+        "installed"
+    );
     app.portals().hurry(id);
     Ok(id)
 }
 
-async fn store<P: Parts>(app: &P, id: Uuid, now: Millis, installation: &Installation) -> Result<(), InstallError> {
+async fn store<P: Parts>(
+    app: &P,
+    id: Uuid,
+    now: Millis,
+    installation: &Installation,
+) -> Result<(), InstallError> {
     let state = app.portals().state(id);
     let stored = instances::install(app.store(), app.sealer(), id, now, installation);
     state.tokens.replaced(stored).await?;
@@ -190,14 +224,25 @@ async fn store<P: Parts>(app: &P, id: Uuid, now: Millis, installation: &Installa
     Ok(())
 }
 
-async fn limited<T>(question: impl Future<Output = Result<T, OAuthError>>) -> Result<T, InstallError> {
-    Ok(tokio::time::timeout(LIMIT, question).await.map_err(|_| InstallError::NoAnswer)??)
+async fn limited<T>(
+    question: impl Future<Output = Result<T, OAuthError>>,
+) -> Result<T, InstallError> {
+    Ok(tokio::time::timeout(LIMIT, question)
+        .await
+        .map_err(|_| InstallError::NoAnswer)??)
 }
 
 /// The application that the token belongs to, which must be one of ours and the one that the address named.
-fn application<P: Parts>(app: &P, client_id: &str, hint: Option<&str>) -> Result<BitrixApp, InstallError> {
+fn application<P: Parts>(
+    app: &P,
+    client_id: &str,
+    hint: Option<&str>,
+) -> Result<BitrixApp, InstallError> {
     if let Some(named) = hint.filter(|named| *named != client_id) {
-        return Err(InstallError::OtherApplication { named: named.to_owned(), actual: client_id.to_owned() });
+        return Err(InstallError::OtherApplication {
+            named: named.to_owned(),
+            actual: client_id.to_owned(),
+        });
     }
     let registry = app.directory().snapshot();
     registry
@@ -211,10 +256,15 @@ fn application<P: Parts>(app: &P, client_id: &str, hint: Option<&str>) -> Result
 /// Base address of the portal's REST methods: on the host that the authorization server names, and that every address
 /// in the event must name too.
 fn proven_endpoint(auth: &EventAuth, info: &AppInfo) -> Result<Url, InstallError> {
-    let uri = info.install_uri.as_ref().ok_or(InstallError::Missing("portal address"))?;
+    let uri = info
+        .install_uri
+        .as_ref()
+        .ok_or(InstallError::Missing("portal address"))?;
     let actual = host_of(uri).ok_or(InstallError::Missing("portal address"))?;
     let named = [
-        auth.domain.as_deref().map(|domain| named_host(domain, uri.scheme())),
+        auth.domain
+            .as_deref()
+            .map(|domain| named_host(domain, uri.scheme())),
         auth.client_endpoint.as_ref().and_then(host_of),
     ];
     for named in named.into_iter().flatten() {
@@ -223,8 +273,14 @@ fn proven_endpoint(auth: &EventAuth, info: &AppInfo) -> Result<Url, InstallError
         }
     }
     // The path may be another one on a box; the scheme must not be a weaker one.
-    let stated = auth.client_endpoint.as_ref().filter(|stated| stated.scheme() == uri.scheme());
-    let rest = || uri.join("/rest/").map_err(|_| InstallError::Missing("portal address"));
+    let stated = auth
+        .client_endpoint
+        .as_ref()
+        .filter(|stated| stated.scheme() == uri.scheme());
+    let rest = || {
+        uri.join("/rest/")
+            .map_err(|_| InstallError::Missing("portal address"))
+    };
     stated.map_or_else(rest, |stated| Ok(stated.clone()))
 }
 
@@ -248,28 +304,50 @@ async fn takeover<P: Parts>(
 ) -> Result<Option<NewTokens>, InstallError> {
     administrator(app, claim, endpoint).await?;
     let same_host = host_of(endpoint).as_deref() == Some(known.domain.as_str());
-    if same_host || known.application_token.matches(claim.application_token.expose()) {
+    if same_host
+        || known
+            .application_token
+            .matches(claim.application_token.expose())
+    {
         return Ok(None);
     }
-    let not_proven = || InstallError::NotProven { known: known.domain.clone() };
+    let not_proven = || InstallError::NotProven {
+        known: known.domain.clone(),
+    };
     let secret = application.client_secret.as_ref().ok_or_else(not_proven)?;
     let secret = ClientSecret::new(secret.expose());
     let new = limited(server.refresh(&application.client_id, &secret, claim.refresh_token)).await?;
-    if new.member_id == claim.auth.member_id { Ok(Some(new)) } else { Err(not_proven()) }
+    if new.member_id == claim.auth.member_id {
+        Ok(Some(new))
+    } else {
+        Err(not_proven())
+    }
 }
 
 /// Asks the proven portal whether the token is an administrator's.
-async fn administrator<P: Parts>(app: &P, claim: &Claim<'_>, endpoint: &Url) -> Result<(), InstallError> {
+async fn administrator<P: Parts>(
+    app: &P,
+    claim: &Claim<'_>,
+    endpoint: &Url,
+) -> Result<(), InstallError> {
     app.outgoing().vet(endpoint)?;
     let portal = Portal::new(app.outgoing().api_client(), endpoint.clone());
     let profile = portal_app::profile();
     let question = portal.run(&profile, claim.access_token);
     let answer = tokio::time::timeout(LIMIT, question)
         .await
-        .unwrap_or_else(|_| Err(bitrix24::Error::Unreachable { detail: "no answer in time".to_owned() }))
+        .unwrap_or_else(|_| {
+            Err(bitrix24::Error::Unreachable {
+                detail: "no answer in time".to_owned(),
+            })
+        })
         .map_err(InstallError::Portal)?;
     let admin = portal_app::Profile::read(&answer.result).is_some_and(|profile| profile.admin);
-    if admin { Ok(()) } else { Err(InstallError::NotAdministrator) }
+    if admin {
+        Ok(())
+    } else {
+        Err(InstallError::NotAdministrator)
+    }
 }
 
 fn claimed_pair(claim: &Claim<'_>, now: Millis) -> TokenPair {
@@ -285,7 +363,11 @@ fn claimed_pair(claim: &Claim<'_>, now: Millis) -> TokenPair {
 
 /// What is wrong with an installation that can be stored all the same.
 fn problem<P: Parts>(app: &P, scope: &[String], endpoint: &Url) -> Option<String> {
-    let forbidden = app.outgoing().vet(endpoint).err().map(|forbidden| format!("The portal cannot be called: {forbidden}."));
+    let forbidden = app
+        .outgoing()
+        .vet(endpoint)
+        .err()
+        .map(|forbidden| format!("The portal cannot be called: {forbidden}."));
     forbidden.or_else(|| missing_scopes(scope))
 }
 
@@ -296,7 +378,11 @@ pub(super) fn missing_scopes(granted: &[String]) -> Option<String> {
     }
     let missing: Vec<&str> = NEEDED_SCOPES
         .into_iter()
-        .filter(|needed| !granted.iter().any(|scope| scope.eq_ignore_ascii_case(needed)))
+        .filter(|needed| {
+            !granted
+                .iter()
+                .any(|scope| scope.eq_ignore_ascii_case(needed))
+        })
         .collect();
     let sentence = format!(
         "The application lacks the permission {}: tick it in the application's form on the portal and save.",
@@ -327,8 +413,15 @@ mod unit_tests {
         }
     }
 
-    fn endpoint(uri: &str, domain: Option<&str>, client_endpoint: Option<&str>) -> Result<String, InstallError> {
-        let info = AppInfo { client_id: "local.1".to_owned(), install_uri: uri.parse().ok() };
+    fn endpoint(
+        uri: &str,
+        domain: Option<&str>,
+        client_endpoint: Option<&str>,
+    ) -> Result<String, InstallError> {
+        let info = AppInfo {
+            client_id: "local.1".to_owned(),
+            install_uri: uri.parse().ok(),
+        };
         proven_endpoint(&auth(domain, client_endpoint), &info).map(|url| url.to_string())
     }
 
@@ -340,11 +433,19 @@ mod unit_tests {
             (Some("acme.bitrix24.com"), Some(rest), rest),
             (Some("ACME.bitrix24.com:443"), None, rest),
             (None, None, rest),
-            (None, Some("https://acme.bitrix24.com/b24/rest/"), "https://acme.bitrix24.com/b24/rest/"),
+            (
+                None,
+                Some("https://acme.bitrix24.com/b24/rest/"),
+                "https://acme.bitrix24.com/b24/rest/",
+            ),
             (None, Some("http://acme.bitrix24.com:443/rest/"), ""),
             (None, Some("http://acme.bitrix24.com/rest/"), rest),
             (Some("evil.example"), Some(rest), ""),
-            (Some("acme.bitrix24.com"), Some("https://evil.example/rest/"), ""),
+            (
+                Some("acme.bitrix24.com"),
+                Some("https://evil.example/rest/"),
+                "",
+            ),
             (Some("acme.bitrix24.com@evil.example"), None, ""),
             (Some("acme.bitrix24.com:8443"), None, ""),
             (Some("acme.bitrix24.com/x"), None, ""),
@@ -362,10 +463,21 @@ mod unit_tests {
 
     #[test]
     fn missing_permissions_are_named() {
-        let missing = |scope: &[&str]| missing_scopes(&scope.iter().map(|&part| part.to_owned()).collect::<Vec<_>>());
+        let missing = |scope: &[&str]| {
+            missing_scopes(
+                &scope
+                    .iter()
+                    .map(|&part| part.to_owned())
+                    .collect::<Vec<_>>(),
+            )
+        };
         assert_eq!(missing(&["im", "IMCONNECTOR", "imopenlines", "crm"]), None);
         assert_eq!(missing(&[]), None);
-        assert!(missing(&["app"]).unwrap().contains("imconnector and imopenlines"));
+        assert!(
+            missing(&["app"])
+                .unwrap()
+                .contains("imconnector and imopenlines")
+        );
         let one = missing(&["imconnector"]).unwrap();
         assert!(one.contains("permission imopenlines:"), "{one}");
     }

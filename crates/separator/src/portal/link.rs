@@ -39,7 +39,10 @@ pub async fn link(app: &Arc<App>, phone: Uuid, instance: Option<Uuid>) -> Result
     let registry = app.directory.snapshot();
     let number = registry.phones.get(&phone).ok_or(LinkError::UnknownPhone)?;
     if let Some(instance) = instance {
-        let target = registry.instances.get(&instance).ok_or(LinkError::UnknownInstance)?;
+        let target = registry
+            .instances
+            .get(&instance)
+            .ok_or(LinkError::UnknownInstance)?;
         if target.state == InstanceState::Uninstalled {
             return Err(LinkError::Uninstalled);
         }
@@ -65,7 +68,9 @@ async fn relink(
     number: &Phone,
     instance: Option<Uuid>,
 ) -> Result<(), LinkError> {
-    let old = registry.instance_of(number).map(|old| (old, app.portals.state(old.id)));
+    let old = registry
+        .instance_of(number)
+        .map(|old| (old, app.portals.state(old.id)));
     // The publish routine must not put back what is taken off here.
     let _turn = match &old {
         Some((_, state)) => Some(state.publishing.lock().await),
@@ -79,17 +84,29 @@ async fn relink(
         instances::set_pending(&app.store, number.id).await?;
         app.reload().await?;
         let live = Live::new(app, old);
-        let withdrawn = tokio::time::timeout(LIMIT, publish::withdraw(&live, connector, line)).await;
+        let withdrawn =
+            tokio::time::timeout(LIMIT, publish::withdraw(&live, connector, line)).await;
         let failure = match withdrawn {
             Ok(Ok(())) => None,
             Ok(Err(trouble)) => Some(trouble.to_string()),
             Err(_) => Some("no answer in time".to_owned()),
         };
         if let Some(failure) = failure {
-            tracing::warn!(portal = old.domain, line, failure, "the connector stays on the line of a number that left");
+            tracing::warn!(
+                portal = old.domain,
+                line,
+                failure,
+                "the connector stays on the line of a number that left"
+            );
         }
     }
     instances::link(&app.store, number.id, instance).await?;
-    instances::clear_alarm(&app.store, app.clock.now(), CONNECTION_ALARM, &number.id.to_string()).await?;
+    instances::clear_alarm(
+        &app.store,
+        app.clock.now(),
+        CONNECTION_ALARM,
+        &number.id.to_string(),
+    )
+    .await?;
     Ok(())
 }

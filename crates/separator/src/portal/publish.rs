@@ -65,7 +65,7 @@ pub trait Rest: Sync {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
     /// What is shown with the number.
-    pub error: PhoneError,
+    pub error: Box<PhoneError>,
     /// Whether it passes by itself.
     pub temporary: bool,
 }
@@ -73,7 +73,10 @@ pub struct Trouble {
 impl fmt::Display for Trouble {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.error.title)?;
-        for more in [&self.error.details, &self.error.hint].into_iter().flatten() {
+        for more in [&self.error.details, &self.error.hint]
+            .into_iter()
+            .flatten()
+        {
             write!(formatter, " {more}")?;
         }
         Ok(())
@@ -88,12 +91,18 @@ impl Trouble {
             hint: Some(hint.to_owned()),
             ..PhoneError::default()
         };
-        Self { error, temporary: false }
+        Self {
+            error: Box::new(error),
+            temporary: false,
+        }
     }
 
     pub(super) fn passing(code: &str, title: &str) -> Self {
         let hint = "It is tried again by itself.";
-        Self { temporary: true, ..Self::lasting(code, title, hint) }
+        Self {
+            temporary: true,
+            ..Self::lasting(code, title, hint)
+        }
     }
 
     fn with_details(mut self, details: impl Into<String>) -> Self {
@@ -111,23 +120,32 @@ impl From<CallError> for Trouble {
     fn from(error: CallError) -> Self {
         match error {
             CallError::Rest(error) => of_rest(&error),
-            CallError::Token(TokenError::NeedsAuthorization(problem)) => {
-                Self::lasting(AUTHORIZATION, "The portal cannot be used before somebody acts.", &problem)
-            }
-            CallError::Token(TokenError::Later(why)) => {
-                Self::passing("AUTHORIZATION_SERVER", "There is no access to the portal at the moment.").with_details(why)
-            }
+            CallError::Token(TokenError::NeedsAuthorization(problem)) => Self::lasting(
+                AUTHORIZATION,
+                "The portal cannot be used before somebody acts.",
+                &problem,
+            ),
+            CallError::Token(TokenError::Later(why)) => Self::passing(
+                "AUTHORIZATION_SERVER",
+                "There is no access to the portal at the moment.",
+            )
+            .with_details(why),
             CallError::Store(error) => Self::of_store(&error),
         }
     }
 }
 
 fn of_rest(error: &Error) -> Trouble {
-    let code = error.code().filter(|code| !code.is_empty()).unwrap_or("NO_ANSWER");
+    let code = error
+        .code()
+        .filter(|code| !code.is_empty())
+        .unwrap_or("NO_ANSWER");
     let trouble = match error.class() {
-        Class::Blocked(obstacle) => {
-            Trouble::lasting(code, "The portal does not let Separator work.", &obstacle.to_string())
-        }
+        Class::Blocked(obstacle) => Trouble::lasting(
+            code,
+            "The portal does not let Separator work.",
+            &obstacle.to_string(),
+        ),
         Class::Refused | Class::Publish => Trouble::lasting(
             code,
             "The portal refused a step of the connection.",
@@ -186,7 +204,11 @@ pub(super) async fn prepare(rest: &impl Rest, wish: &PortalWish) -> Result<Prepa
     };
     let connector = register(rest, wish).await?;
     converge_events(rest, &wish.events_url).await?;
-    Ok(Prepared { connector, user: profile.id, language: wish.language })
+    Ok(Prepared {
+        connector,
+        user: profile.id,
+        language: wish.language,
+    })
 }
 
 /// Registers the connector under the first id that no other application has.
@@ -210,7 +232,13 @@ async fn register(rest: &impl Rest, wish: &PortalWish) -> Result<String, Trouble
         }
     }
     Err(refusal.map_or_else(
-        || Trouble::lasting("CONNECTOR_ID_REQUIRED", "There is no id for the connector.", "Link the number again."),
+        || {
+            Trouble::lasting(
+                "CONNECTOR_ID_REQUIRED",
+                "There is no id for the connector.",
+                "Link the number again.",
+            )
+        },
         |error| not_registered(&error),
     ))
 }
@@ -222,7 +250,12 @@ fn not_registered(error: &connector::RegisterError) -> Trouble {
     } else {
         "The portal's own words are in the details; link the number again when the cause is removed."
     };
-    Trouble::lasting(&error.code, "The portal did not register the connector.", hint).with_details(error.to_string())
+    Trouble::lasting(
+        &error.code,
+        "The portal did not register the connector.",
+        hint,
+    )
+    .with_details(error.to_string())
 }
 
 fn icon() -> Icon {
@@ -237,7 +270,9 @@ fn icon() -> Icon {
 fn percent_encoded(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' => char::from(byte).to_string(),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' => {
+                char::from(byte).to_string()
+            }
             _ => format!("%{byte:02X}"),
         })
         .collect()
@@ -279,7 +314,11 @@ pub(super) struct FoundLine {
 impl FoundLine {
     /// Where the number is to be remembered.
     pub(super) fn place(&self, connector: &str) -> Place {
-        Place { connector: connector.to_owned(), line_id: self.id.0, line_name: self.name.clone() }
+        Place {
+            connector: connector.to_owned(),
+            line_id: self.id.0,
+            line_name: self.name.clone(),
+        }
     }
 }
 
@@ -337,7 +376,11 @@ async fn line_named(rest: &impl Rest, name: &str) -> Result<Option<LineId>, Trou
     Ok(None)
 }
 
-async fn make_line(rest: &impl Rest, prepared: &Prepared, name: &str) -> Result<FoundLine, Trouble> {
+async fn make_line(
+    rest: &impl Rest,
+    prepared: &Prepared,
+    name: &str,
+) -> Result<FoundLine, Trouble> {
     let settings = lines::line_settings(name, prepared.language, prepared.user);
     let Some(id) = lines::read_added(&rest.run(lines::add(&settings)).await?) else {
         return Err(Trouble::lasting(
@@ -348,22 +391,38 @@ async fn make_line(rest: &impl Rest, prepared: &Prepared, name: &str) -> Result<
         ));
     };
     let mut line = read_line(rest, id).await?;
-    if line.as_ref().is_some_and(|line| differs(line, &settings, "QUEUE")) {
+    if line
+        .as_ref()
+        .is_some_and(|line| differs(line, &settings, "QUEUE"))
+    {
         // Some portals take the queue only from a change.
-        rest.run(lines::update(id, &json!({ "QUEUE": settings["QUEUE"] }))).await?;
+        rest.run(lines::update(id, &json!({ "QUEUE": settings["QUEUE"] })))
+            .await?;
         line = read_line(rest, id).await?;
     }
     let Some(line) = line else {
-        return Err(Trouble::passing("LINE_NOT_FOUND", "The portal does not show the open line that it just made."));
+        return Err(Trouble::passing(
+            "LINE_NOT_FOUND",
+            "The portal does not show the open line that it just made.",
+        ));
     };
     for difference in lines::differences(&settings, &line.settings) {
-        tracing::info!(line = id.0, setting = difference.setting, "the portal gave a new line another setting");
+        tracing::info!(
+            line = id.0,
+            setting = difference.setting,
+            "the portal gave a new line another setting"
+        );
     }
-    Ok(FoundLine { deserted: differs(&line, &settings, "QUEUE"), ..found(&line) })
+    Ok(FoundLine {
+        deserted: differs(&line, &settings, "QUEUE"),
+        ..found(&line)
+    })
 }
 
 fn differs(line: &Line, settings: &Value, setting: &str) -> bool {
-    lines::differences(settings, &line.settings).iter().any(|difference| difference.setting == setting)
+    lines::differences(settings, &line.settings)
+        .iter()
+        .any(|difference| difference.setting == setting)
 }
 
 /// What the number's connection came to.
@@ -391,17 +450,29 @@ pub(super) async fn connect(
         url_im: address,
         name: format!("+{digits}"),
     };
-    require(rest, connector::set_data(&prepared.connector, line.id, &data)).await?;
+    require(
+        rest,
+        connector::set_data(&prepared.connector, line.id, &data),
+    )
+    .await?;
     if !becomes_live(rest, &prepared.connector, line.id).await? {
-        return Err(Trouble::passing("NOT_LIVE", "The portal does not show the connector as working on its line."));
+        return Err(Trouble::passing(
+            "NOT_LIVE",
+            "The portal does not show the connector as working on its line.",
+        ));
     }
-    Ok(Connected { warning: line.deserted.then(|| deserted(line)) })
+    Ok(Connected {
+        warning: line.deserted.then(|| deserted(line)),
+    })
 }
 
 fn deserted(line: &FoundLine) -> PhoneError {
-    let title = format!("Nobody answers the open line {}: its queue is empty.", line.name);
+    let title = format!(
+        "Nobody answers the open line {}: its queue is empty.",
+        line.name
+    );
     let hint = "Add employees to the line's queue in the Contact Center of the portal.";
-    Trouble::lasting("QUEUE_EMPTY", &title, hint).error
+    *Trouble::lasting("QUEUE_EMPTY", &title, hint).error
 }
 
 /// Takes the connector off a line that a number leaves.
@@ -410,7 +481,12 @@ pub(super) async fn withdraw(rest: &impl Rest, connector: &str, line: i64) -> Re
 }
 
 /// The only place where a connector is put on a line or taken off.
-async fn switch(rest: &impl Rest, connector: &str, line: LineId, active: bool) -> Result<(), Trouble> {
+async fn switch(
+    rest: &impl Rest,
+    connector: &str,
+    line: LineId,
+    active: bool,
+) -> Result<(), Trouble> {
     require(rest, connector::activate(connector, line, active)).await
 }
 
@@ -422,8 +498,12 @@ async fn require(rest: &impl Rest, call: Call) -> Result<(), Trouble> {
         return Ok(());
     }
     let title = format!("The portal did not carry out {method}.");
-    Err(Trouble::lasting("NOT_DONE", &title, "Link the number again; if it stays so, look at the line on the portal.")
-        .with_details(result.to_string()))
+    Err(Trouble::lasting(
+        "NOT_DONE",
+        &title,
+        "Link the number again; if it stays so, look at the line on the portal.",
+    )
+    .with_details(result.to_string()))
 }
 
 async fn becomes_live(rest: &impl Rest, connector: &str, line: LineId) -> Result<bool, Trouble> {
@@ -440,7 +520,9 @@ async fn becomes_live(rest: &impl Rest, connector: &str, line: LineId) -> Result
 }
 
 async fn status(rest: &impl Rest, connector: &str, line: LineId) -> Result<Status, Trouble> {
-    Ok(Status::read(&rest.run(connector::status(connector, line)).await?))
+    Ok(Status::read(
+        &rest.run(connector::status(connector, line)).await?,
+    ))
 }
 
 /// How a connected number is found at a check.
@@ -455,7 +537,10 @@ pub(super) enum Finding {
 /// The connectors that the portal lists.
 pub(super) async fn listed(rest: &impl Rest) -> Result<Vec<String>, Trouble> {
     let list = connector::read_list(&rest.run(connector::list()).await?);
-    Ok(list.into_iter().map(|(id, _name)| id.to_lowercase()).collect())
+    Ok(list
+        .into_iter()
+        .map(|(id, _name)| id.to_lowercase())
+        .collect())
 }
 
 /// Looks whether a connected number still is. What the portal does not say is no fall.
@@ -469,16 +554,27 @@ pub(super) async fn check(
         return Ok(Finding::Fallen);
     }
     let health = status(rest, connector, line).await?.health();
-    Ok(if health == Health::Down { Finding::Fallen } else { Finding::Fine })
+    Ok(if health == Health::Down {
+        Finding::Fallen
+    } else {
+        Finding::Fine
+    })
 }
 
 /// Connector ids for an installation, best first: the one its numbers have, then some made of its own id.
-pub(super) fn connector_ids<'a>(instance: Uuid, stored: impl Iterator<Item = &'a str>) -> Vec<String> {
+pub(super) fn connector_ids<'a>(
+    instance: Uuid,
+    stored: impl Iterator<Item = &'a str>,
+) -> Vec<String> {
     let mut ids: Vec<String> = Vec::new();
-    let stored = stored.filter(|id| id.starts_with(PREFIX)).map(str::to_owned);
+    let stored = stored
+        .filter(|id| id.starts_with(PREFIX))
+        .map(str::to_owned);
     // The beginning of our ids is the time, which two installations may share; the rest is chance.
     let text = instance.simple().to_string();
-    let made = [24, 20, 16].into_iter().filter_map(|start| Some(format!("{PREFIX}{}", text.get(start..start + 8)?)));
+    let made = [24, 20, 16]
+        .into_iter()
+        .filter_map(|start| Some(format!("{PREFIX}{}", text.get(start..start + 8)?)));
     for id in stored.chain(made) {
         if !ids.contains(&id) {
             ids.push(id);

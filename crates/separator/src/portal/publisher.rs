@@ -117,7 +117,9 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
             schedule.forget(instance);
         }
         if kept_alive.is_none_or(|at| elapsed(now, at) >= CHECK_EVERY)
-            && keeping_alive.as_ref().is_none_or(tokio::task::JoinHandle::is_finished)
+            && keeping_alive
+                .as_ref()
+                .is_none_or(tokio::task::JoinHandle::is_finished)
         {
             kept_alive = Some(now);
             keeping_alive = Some(tokio::spawn(tokens::keep_alive(Arc::clone(&app))));
@@ -177,7 +179,10 @@ pub async fn publish_now(app: &Arc<App>, phone: Uuid) -> Result<(), PublishError
         return Ok(());
     }
     if let Some(error) = chosen(number) {
-        return Err(PublishError::Trouble(Trouble { error: error.clone(), temporary: false }));
+        return Err(PublishError::Trouble(Trouble {
+            error: Box::new(error.clone()),
+            temporary: false,
+        }));
     }
     let mut results = with_turn(app, instance, Scope::One(phone), &state).await;
     drop(turn);
@@ -210,13 +215,19 @@ struct Schedule {
 
 /// The time since a moment; a moment in the future, from before the clock was set back, is long ago.
 fn elapsed(now: Millis, moment: Millis) -> Duration {
-    if moment > now { Duration::MAX } else { now.since(moment) }
+    if moment > now {
+        Duration::MAX
+    } else {
+        now.since(moment)
+    }
 }
 
 impl Schedule {
     fn due(&self, registry: &Registry, now: Millis) -> Vec<(Uuid, Scope)> {
         let instances = registry.instances.keys().copied();
-        instances.filter_map(|instance| Some((instance, self.scope(registry, instance, now)?))).collect()
+        instances
+            .filter_map(|instance| Some((instance, self.scope(registry, instance, now)?)))
+            .collect()
     }
 
     fn scope(&self, registry: &Registry, instance: Uuid, now: Millis) -> Option<Scope> {
@@ -230,22 +241,37 @@ impl Schedule {
 
     fn until_check(&self, instance: Uuid, now: Millis) -> Duration {
         let checked = self.checks.get(&instance);
-        checked.map_or(Duration::ZERO, |checked| CHECK_EVERY.saturating_sub(elapsed(now, *checked)))
+        checked.map_or(Duration::ZERO, |checked| {
+            CHECK_EVERY.saturating_sub(elapsed(now, *checked))
+        })
     }
 
     fn until_retry(&self, instance: Uuid, now: Millis) -> Duration {
-        self.pauses.get(&instance).map_or(Duration::ZERO, |(_, until)| until.since(now))
+        self.pauses
+            .get(&instance)
+            .map_or(Duration::ZERO, |(_, until)| until.since(now))
     }
 
     /// How long nothing is due.
     fn sleep(&self, registry: &Registry, now: Millis) -> Duration {
-        let instances = registry.instances.keys().filter(|instance| registry.phones_of(**instance).next().is_some());
+        let instances = registry
+            .instances
+            .keys()
+            .filter(|instance| registry.phones_of(**instance).next().is_some());
         let waits = instances.map(|instance| {
             let check = self.until_check(*instance, now);
-            if is_pending(registry, *instance) { check.min(self.until_retry(*instance, now)) } else { check }
+            if is_pending(registry, *instance) {
+                check.min(self.until_retry(*instance, now))
+            } else {
+                check
+            }
         });
         // A portal whose run is under way is due all the time; its end wakes the loop.
-        waits.filter(|wait| !wait.is_zero()).min().unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP)
+        waits
+            .filter(|wait| !wait.is_zero())
+            .min()
+            .unwrap_or(LONGEST_SLEEP)
+            .min(LONGEST_SLEEP)
     }
 
     fn checked(&mut self, instance: Uuid, now: Millis) {
@@ -269,7 +295,9 @@ impl Schedule {
 }
 
 fn is_pending(registry: &Registry, instance: Uuid) -> bool {
-    registry.phones_of(instance).any(|phone| phone.connection == Connection::Pending)
+    registry
+        .phones_of(instance)
+        .any(|phone| phone.connection == Connection::Pending)
 }
 
 /// One run for one portal; gives whether it ended without passing trouble.
@@ -278,13 +306,16 @@ async fn publish_portal(app: &Arc<App>, instance: Uuid, scope: Scope) -> bool {
     let turn = state.publishing.lock().await;
     let results = with_turn(app, instance, scope, &state).await;
     drop(turn);
-    !results.iter().any(|result| result.as_ref().is_err_and(|trouble| trouble.temporary))
+    !results
+        .iter()
+        .any(|result| result.as_ref().is_err_and(|trouble| trouble.temporary))
 }
 
 /// What somebody did on the portal to take the number off; only linking again undoes it.
 fn chosen(phone: &Phone) -> Option<&PhoneError> {
     let error = phone.error.as_ref()?;
-    (phone.connection == Connection::Error && CHOSEN.contains(&error.code.as_str())).then_some(error)
+    (phone.connection == Connection::Error && CHOSEN.contains(&error.code.as_str()))
+        .then_some(error)
 }
 
 /// A number and what is to be done for it.
@@ -293,7 +324,7 @@ enum Work<'a> {
     Connect(&'a Phone),
 }
 
-fn work_for<'a>(registry: &'a Registry, instance: Uuid, scope: Scope) -> Vec<Work<'a>> {
+fn work_for(registry: &Registry, instance: Uuid, scope: Scope) -> Vec<Work<'_>> {
     registry
         .phones_of(instance)
         .filter_map(|phone| match (scope, phone.connection) {
@@ -301,7 +332,9 @@ fn work_for<'a>(registry: &'a Registry, instance: Uuid, scope: Scope) -> Vec<Wor
             (_, Connection::Pending) => Some(Work::Connect(phone)),
             (Scope::All, Connection::Connected) => Some(Work::Check(phone)),
             // What was wrong may have been put right on the portal meanwhile.
-            (Scope::All, Connection::Error) if chosen(phone).is_none() => Some(Work::Connect(phone)),
+            (Scope::All, Connection::Error) if chosen(phone).is_none() => {
+                Some(Work::Connect(phone))
+            }
             _ => None,
         })
         .collect()
@@ -318,7 +351,12 @@ async fn with_turn(
     let Some(instance) = registry.instances.get(&instance) else {
         return Vec::new();
     };
-    let run = Run { app, registry: &registry, instance, live: Live::new(app, instance) };
+    let run = Run {
+        app,
+        registry: &registry,
+        instance,
+        live: Live::new(app, instance),
+    };
     let (mut checks, mut connects) = (Vec::new(), Vec::new());
     for work in work_for(&registry, instance.id, scope) {
         match work {
@@ -353,7 +391,10 @@ impl<'a> Run<'a> {
     async fn check(&self, phones: &[&'a Phone]) -> Result<Vec<&'a Phone>, Trouble> {
         let listed = publish::listed(&self.live).await?;
         if publish::converge_events(&self.live, &self.wish()?.events_url).await? {
-            tracing::warn!(portal = self.instance.domain, "event handlers were missing or strange and were put right");
+            tracing::warn!(
+                portal = self.instance.domain,
+                "event handlers were missing or strange and were put right"
+            );
             self.app.metrics.count("publish", "events_healed");
         }
         let mut fallen = Vec::new();
@@ -369,7 +410,10 @@ impl<'a> Run<'a> {
                 break;
             }
             if finding? == Finding::Fallen {
-                let text = format!("The number +{} lost its connection to {}.", phone.phone, self.instance.domain);
+                let text = format!(
+                    "The number +{} lost its connection to {}.",
+                    phone.phone, self.instance.domain
+                );
                 self.fell(phone, &text).await;
                 fallen.push(*phone);
             }
@@ -408,18 +452,28 @@ impl<'a> Run<'a> {
 
     /// Activating a connector has been seen to take handlers along.
     async fn handlers_again(&self) -> Result<(), Trouble> {
-        publish::converge_events(&self.live, &self.wish()?.events_url).await.map(drop)
+        publish::converge_events(&self.live, &self.wish()?.events_url)
+            .await
+            .map(drop)
     }
 
     fn wish(&self) -> Result<PortalWish, Trouble> {
         let application = self.registry.bitrix_apps.get(&self.instance.app_id);
-        let site = application.and_then(|application| self.registry.sites.get(&application.site_id));
+        let site =
+            application.and_then(|application| self.registry.sites.get(&application.site_id));
         let (Some(application), Some(site)) = (application, site) else {
-            return Err(Trouble::passing("SET_UP", "The set-up of this portal is being changed."));
+            return Err(Trouble::passing(
+                "SET_UP",
+                "The set-up of this portal is being changed.",
+            ));
         };
         let base = site.base_url();
-        let client_id: String = url::form_urlencoded::byte_serialize(application.client_id.as_bytes()).collect();
-        let stored = self.registry.phones_of(self.instance.id).filter_map(|phone| phone.connector.as_deref());
+        let client_id: String =
+            url::form_urlencoded::byte_serialize(application.client_id.as_bytes()).collect();
+        let stored = self
+            .registry
+            .phones_of(self.instance.id)
+            .filter_map(|phone| phone.connector.as_deref());
         Ok(PortalWish {
             connectors: publish::connector_ids(self.instance.id, stored),
             events_url: format!("{base}/api/bitrix/?app-id={client_id}"),
@@ -432,7 +486,10 @@ impl<'a> Run<'a> {
     }
 
     async fn connect_one(&self, prepared: &Prepared, phone: &Phone) -> Result<Connected, Trouble> {
-        let wish = NumberWish { digits: phone.phone.clone(), line: phone.line_id.map(LineId) };
+        let wish = NumberWish {
+            digits: phone.phone.clone(),
+            line: phone.line_id.map(LineId),
+        };
         let line = publish::find_line(&self.live, prepared, &wish).await?;
         // Before activation: its events must find their number.
         let place = line.place(&prepared.connector);
@@ -448,8 +505,15 @@ impl<'a> Run<'a> {
         let (app, warning) = (self.app, connected.warning.as_ref());
         let stored = async {
             let state = Connection::Connected;
-            instances::set_connection(&app.store, phone.id, self.instance.id, state, warning).await?;
-            instances::clear_alarm(&app.store, app.clock.now(), CONNECTION_ALARM, &phone.id.to_string()).await?;
+            instances::set_connection(&app.store, phone.id, self.instance.id, state, warning)
+                .await?;
+            instances::clear_alarm(
+                &app.store,
+                app.clock.now(),
+                CONNECTION_ALARM,
+                &phone.id.to_string(),
+            )
+            .await?;
             app.reload().await
         };
         stored.await.map_err(|error| Trouble::of_store(&error))?;
@@ -461,13 +525,24 @@ impl<'a> Run<'a> {
 
     /// Shows a number's trouble; gives it back.
     async fn failed(&self, phone: &Phone, trouble: Trouble) -> Trouble {
-        self.app.metrics.count("publish", if trouble.temporary { "later" } else { "failed" });
+        self.app.metrics.count(
+            "publish",
+            if trouble.temporary { "later" } else { "failed" },
+        );
         // One alarm for the portal is enough where the portal itself is what fails.
-        if phone.connection == Connection::Connected && trouble.error.code != publish::AUTHORIZATION {
-            let text = format!("The number +{} lost its connection to {}: {trouble}", phone.phone, self.instance.domain);
+        if phone.connection == Connection::Connected && trouble.error.code != publish::AUTHORIZATION
+        {
+            let text = format!(
+                "The number +{} lost its connection to {}: {trouble}",
+                phone.phone, self.instance.domain
+            );
             self.fell(phone, &text).await;
         }
-        let connection = if trouble.temporary { Connection::Pending } else { Connection::Error };
+        let connection = if trouble.temporary {
+            Connection::Pending
+        } else {
+            Connection::Error
+        };
         if let Err(error) = self.show(phone, connection, &trouble.error).await {
             tracing::error!(%error, phone = %phone.id, "a number's trouble could not be stored");
             return Trouble::of_store(&error);
@@ -475,12 +550,24 @@ impl<'a> Run<'a> {
         trouble
     }
 
-    async fn show(&self, phone: &Phone, connection: Connection, error: &PhoneError) -> Result<(), crate::store::Error> {
+    async fn show(
+        &self,
+        phone: &Phone,
+        connection: Connection,
+        error: &PhoneError,
+    ) -> Result<(), crate::store::Error> {
         if phone.connection == connection && phone.error.as_ref() == Some(error) {
             return Ok(());
         }
         tracing::warn!(portal = self.instance.domain, phone = %phone.id, error = error.title, "a number is not connected");
-        instances::set_connection(&self.app.store, phone.id, self.instance.id, connection, Some(error)).await?;
+        instances::set_connection(
+            &self.app.store,
+            phone.id,
+            self.instance.id,
+            connection,
+            Some(error),
+        )
+        .await?;
         self.app.reload().await
     }
 
@@ -489,7 +576,11 @@ impl<'a> Run<'a> {
         let mut results = Vec::new();
         for phone in phones {
             let unseen = phone.connection == Connection::Connected && trouble.temporary;
-            let trouble = if unseen { trouble.clone() } else { self.failed(phone, trouble.clone()).await };
+            let trouble = if unseen {
+                trouble.clone()
+            } else {
+                self.failed(phone, trouble.clone()).await
+            };
             results.push(Err(trouble));
         }
         results
@@ -500,9 +591,13 @@ impl<'a> Run<'a> {
         let (app, subject) = (self.app, phone.id.to_string());
         let (id, now) = (app.ids.next(), app.clock.now());
         match instances::raise_alarm(&app.store, id, now, CONNECTION_ALARM, &subject, text).await {
-            Ok(true) => tracing::error!(portal = self.instance.domain, phone = %phone.id, "a number lost its connection"),
+            Ok(true) => {
+                tracing::error!(portal = self.instance.domain, phone = %phone.id, "a number lost its connection");
+            }
             Ok(false) => {}
-            Err(error) => tracing::error!(%error, phone = %phone.id, "an alarm could not be raised"),
+            Err(error) => {
+                tracing::error!(%error, phone = %phone.id, "an alarm could not be raised");
+            }
         }
     }
 }

@@ -102,13 +102,19 @@ impl World {
                 "server_endpoint": "https://oauth.bitrix.info/rest/",
             },
         }));
-        bitrix24::events::Event::parse(body.as_bytes()).unwrap().auth
+        bitrix24::events::Event::parse(body.as_bytes())
+            .unwrap()
+            .auth
     }
 }
 
 fn refused(status: u16, code: &str) -> Response {
     let status = StatusCode::from_u16(status).unwrap();
-    (status, Json(json!({ "error": code, "error_description": "no" }))).into_response()
+    (
+        status,
+        Json(json!({ "error": code, "error_description": "no" })),
+    )
+        .into_response()
 }
 
 async fn app_info(State(world): State<Arc<World>>, Json(body): Json<Value>) -> Response {
@@ -116,13 +122,17 @@ async fn app_info(State(world): State<Arc<World>>, Json(body): Json<Value>) -> R
     let token = body["auth"].as_str().unwrap_or_default();
     match world.tokens.lock().unwrap().get(token) {
         Some((client, portal, _)) => {
-            Json(json!({ "result": { "client_id": client, "install": { "uri": portal } } })).into_response()
+            Json(json!({ "result": { "client_id": client, "install": { "uri": portal } } }))
+                .into_response()
         }
         None => refused(401, "NO_AUTH_FOUND"),
     }
 }
 
-async fn token(State(world): State<Arc<World>>, Form(form): Form<HashMap<String, String>>) -> Response {
+async fn token(
+    State(world): State<Arc<World>>,
+    Form(form): Form<HashMap<String, String>>,
+) -> Response {
     let number = world.refreshes.fetch_add(1, Ordering::SeqCst) + 2;
     world.entered.notify_one();
     drop(world.hold.lock().await);
@@ -153,11 +163,17 @@ async fn portal(
 ) -> Response {
     world.portal_calls.fetch_add(1, Ordering::SeqCst);
     if let Some(target) = world.moved_to.lock().unwrap().clone() {
-        return (StatusCode::FOUND, [(header::LOCATION, format!("{target}{method}"))]).into_response();
+        return (
+            StatusCode::FOUND,
+            [(header::LOCATION, format!("{target}{method}"))],
+        )
+            .into_response();
     }
     let token = body["auth"].as_str().unwrap_or_default();
     match world.tokens.lock().unwrap().get(token) {
-        Some((_, _, admin)) => Json(json!({ "result": { "ID": "1", "ADMIN": admin } })).into_response(),
+        Some((_, _, admin)) => {
+            Json(json!({ "result": { "ID": "1", "ADMIN": admin } })).into_response()
+        }
         None => refused(401, "expired_token"),
     }
 }
@@ -212,8 +228,14 @@ async fn bench(world: &World, secret: Option<&str>) -> Arc<Bench> {
     let folder = std::env::temp_dir().join(format!("separator-portal-{}", Chance::System.token()));
     std::fs::create_dir_all(&folder).unwrap();
     let bench = open(world, folder).await;
-    let site = Site { id: bench.ids.next(), domain: "separator.example".to_owned(), created_at: START };
-    store::accounts::insert_site(&bench.store, &site).await.unwrap();
+    let site = Site {
+        id: bench.ids.next(),
+        domain: "separator.example".to_owned(),
+        created_at: START,
+    };
+    store::accounts::insert_site(&bench.store, &site)
+        .await
+        .unwrap();
     let application = BitrixApp {
         id: bench.ids.next(),
         site_id: site.id,
@@ -222,14 +244,18 @@ async fn bench(world: &World, secret: Option<&str>) -> Arc<Bench> {
         client_secret: secret.map(Secret::from),
         created_at: START,
     };
-    store::portals::insert_bitrix_app(&bench.store, &bench.sealer, &application).await.unwrap();
+    store::portals::insert_bitrix_app(&bench.store, &bench.sealer, &application)
+        .await
+        .unwrap();
     reload(bench.as_ref()).await.unwrap();
     bench
 }
 
 /// The program as after a start with this folder.
 async fn open(world: &World, folder: std::path::PathBuf) -> Arc<Bench> {
-    let store = Store::open_sqlite(&folder.join("separator.db")).await.unwrap();
+    let store = Store::open_sqlite(&folder.join("separator.db"))
+        .await
+        .unwrap();
     let chance = Chance::System;
     let sealer = Sealer::from_keys(vec![[7; 32]], chance.clone()).unwrap();
     let clock = Clock::manual(START);
@@ -249,18 +275,35 @@ async fn open(world: &World, folder: std::path::PathBuf) -> Arc<Bench> {
 async fn installed(world: &World, secret: Option<&str>) -> (Arc<Bench>, Uuid) {
     let bench = bench(world, secret).await;
     let event = world.event("access-1", "refresh-1", "app-token");
-    let id = install(&bench, &event, Some("ru"), Some(CLIENT_ID)).await.unwrap();
+    let id = install(&bench, &event, Some("ru"), Some(CLIENT_ID))
+        .await
+        .unwrap();
     (bench, id)
 }
 
 async fn stored(bench: &Bench, id: Uuid) -> (String, String) {
-    let pair = instances::tokens(&bench.store, &bench.sealer, id).await.unwrap().unwrap();
-    (pair.access_token.expose().to_owned(), pair.refresh_token.expose().to_owned())
+    let pair = instances::tokens(&bench.store, &bench.sealer, id)
+        .await
+        .unwrap()
+        .unwrap();
+    (
+        pair.access_token.expose().to_owned(),
+        pair.refresh_token.expose().to_owned(),
+    )
 }
 
 async fn open_alarms(bench: &Bench) -> Vec<(String, String)> {
-    let rows = bench.store.fetch("SELECT kind, text FROM alarms WHERE cleared_at IS NULL ORDER BY id", &[]).await.unwrap();
-    rows.iter().map(|row| (row.text("kind").unwrap(), row.text("text").unwrap())).collect()
+    let rows = bench
+        .store
+        .fetch(
+            "SELECT kind, text FROM alarms WHERE cleared_at IS NULL ORDER BY id",
+            &[],
+        )
+        .await
+        .unwrap();
+    rows.iter()
+        .map(|row| (row.text("kind").unwrap(), row.text("text").unwrap()))
+        .collect()
 }
 
 fn instance(bench: &Bench, id: Uuid) -> Instance {
@@ -276,8 +319,15 @@ async fn an_installation_is_verified_and_kept() {
     assert_eq!((found.state, found.problem), (InstanceState::Active, None));
     assert!(found.application_token.matches("app-token"));
     assert_eq!(found.language, crate::translate::message::Language::Russian);
-    assert_eq!(stored(&bench, id).await, ("access-1".to_owned(), "refresh-1".to_owned()));
-    assert_eq!(world.portal_calls.load(Ordering::SeqCst), 0, "a first installation calls no portal");
+    assert_eq!(
+        stored(&bench, id).await,
+        ("access-1".to_owned(), "refresh-1".to_owned())
+    );
+    assert_eq!(
+        world.portal_calls.load(Ordering::SeqCst),
+        0,
+        "a first installation calls no portal"
+    );
     let again = open(&world, bench.folder.clone()).await;
     assert_eq!(access_token(&again, id).await.unwrap().expose(), "access-1");
 }
@@ -287,12 +337,26 @@ async fn what_is_not_proven_is_not_installed() {
     let world = World::start().await;
     let bench = bench(&world, None).await;
     let good = || world.event("access-1", "refresh-1", "app-token");
-    let unknown = EventAuth { access_token: Some(bitrix24::AccessToken::new("forged")), ..good() };
-    let domain = EventAuth { domain: Some("victim.example".to_owned()), ..good() };
-    let endpoint =
-        EventAuth { client_endpoint: Some("http://victim.example/rest/".parse().unwrap()), ..good() };
-    let no_token = EventAuth { application_token: None, ..good() };
-    let no_refresh = EventAuth { refresh_token: None, ..good() };
+    let unknown = EventAuth {
+        access_token: Some(bitrix24::AccessToken::new("forged")),
+        ..good()
+    };
+    let domain = EventAuth {
+        domain: Some("victim.example".to_owned()),
+        ..good()
+    };
+    let endpoint = EventAuth {
+        client_endpoint: Some("http://victim.example/rest/".parse().unwrap()),
+        ..good()
+    };
+    let no_token = EventAuth {
+        application_token: None,
+        ..good()
+    };
+    let no_refresh = EventAuth {
+        refresh_token: None,
+        ..good()
+    };
     for (event, hint) in [
         (unknown, None),
         (domain, None),
@@ -303,14 +367,32 @@ async fn what_is_not_proven_is_not_installed() {
     ] {
         let error = install(&bench, &event, None, hint).await.unwrap_err();
         assert!(!error.is_temporary(), "{error}");
-        assert!(!format!("{error} {error:?}").contains("access-1"), "{error:?}");
+        assert!(
+            !format!("{error} {error:?}").contains("access-1"),
+            "{error:?}"
+        );
     }
-    world.tokens.lock().unwrap().insert("foreign".to_owned(), ("local.foreign".to_owned(), world.base(), true));
-    let foreign = install(&bench, &world.event("foreign", "r", "t"), None, None).await.unwrap_err();
-    assert!(matches!(foreign, InstallError::ForeignApplication(_)), "{foreign}");
+    world.tokens.lock().unwrap().insert(
+        "foreign".to_owned(),
+        ("local.foreign".to_owned(), world.base(), true),
+    );
+    let foreign = install(&bench, &world.event("foreign", "r", "t"), None, None)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(foreign, InstallError::ForeignApplication(_)),
+        "{foreign}"
+    );
     assert_eq!(world.portal_calls.load(Ordering::SeqCst), 0);
     assert!(bench.directory.snapshot().instances.is_empty());
-    assert!(bench.store.fetch("SELECT id FROM instances", &[]).await.unwrap().is_empty());
+    assert!(
+        bench
+            .store
+            .fetch("SELECT id FROM instances", &[])
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[tokio::test]
@@ -318,9 +400,20 @@ async fn an_authorization_server_that_is_away_is_waited_for() {
     let world = World::start().await;
     let mut bench = Arc::into_inner(bench(&world, None).await).unwrap();
     // A port that was just free and that nobody listens on.
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let free = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
     bench.server = format!("http://{free}").parse().unwrap();
-    let error = install(&Arc::new(bench), &world.event("access-1", "r", "t"), None, None).await.unwrap_err();
+    let error = install(
+        &Arc::new(bench),
+        &world.event("access-1", "r", "t"),
+        None,
+        None,
+    )
+    .await
+    .unwrap_err();
     assert!(error.is_temporary(), "{error}");
 }
 
@@ -328,19 +421,39 @@ async fn an_authorization_server_that_is_away_is_waited_for() {
 async fn installing_again_keeps_the_row() {
     let world = World::start().await;
     let (bench, id) = installed(&world, None).await;
-    instances::set_state(&bench.store, id, InstanceState::NeedsAuthorization, Some("gone")).await.unwrap();
+    instances::set_state(
+        &bench.store,
+        id,
+        InstanceState::NeedsAuthorization,
+        Some("gone"),
+    )
+    .await
+    .unwrap();
     reload(bench.as_ref()).await.unwrap();
-    assert!(matches!(access_token(&bench, id).await, Err(TokenError::NeedsAuthorization(why)) if why == "gone"));
+    assert!(
+        matches!(access_token(&bench, id).await, Err(TokenError::NeedsAuthorization(why)) if why == "gone")
+    );
 
     world.allow("access-9", &world.base(), true);
     let event = world.event("access-9", "refresh-9", "another-app-token");
     assert_eq!(install(&bench, &event, None, None).await.unwrap(), id);
-    assert_eq!(stored(&bench, id).await, ("access-9".to_owned(), "refresh-9".to_owned()));
+    assert_eq!(
+        stored(&bench, id).await,
+        ("access-9".to_owned(), "refresh-9".to_owned())
+    );
     let found = instance(&bench, id);
     assert_eq!((found.state, found.problem), (InstanceState::Active, None));
     assert!(found.application_token.matches("another-app-token"));
-    assert_eq!(found.language, crate::translate::message::Language::Russian, "kept where the event says none");
-    assert_eq!(access_token(&bench, id).await.unwrap().expose(), "access-9", "not the one in memory");
+    assert_eq!(
+        found.language,
+        crate::translate::message::Language::Russian,
+        "kept where the event says none"
+    );
+    assert_eq!(
+        access_token(&bench, id).await.unwrap().expose(),
+        "access-9",
+        "not the one in memory"
+    );
 }
 
 #[tokio::test]
@@ -348,7 +461,14 @@ async fn an_employee_without_rights_cannot_take_an_installation_over() {
     let world = World::start().await;
     let (bench, id) = installed(&world, None).await;
     world.allow("employee", &world.base(), false);
-    let error = install(&bench, &world.event("employee", "r", "app-token"), None, None).await.unwrap_err();
+    let error = install(
+        &bench,
+        &world.event("employee", "r", "app-token"),
+        None,
+        None,
+    )
+    .await
+    .unwrap_err();
     assert!(matches!(error, InstallError::NotAdministrator), "{error}");
     assert_eq!(stored(&bench, id).await.0, "access-1");
 }
@@ -361,12 +481,38 @@ async fn another_portal_cannot_claim_the_member_id() {
     // Its own portal, its own good token, the victim's member id.
     world.allow("thief", &thief.base(), true);
     thief.allow("thief", &thief.base(), true);
-    let event = EventAuth { member_id: "member".to_owned(), ..thief.event("thief", "refresh-1", "chosen") };
+    let event = EventAuth {
+        member_id: "member".to_owned(),
+        ..thief.event("thief", "refresh-1", "chosen")
+    };
     *world.member.lock().unwrap() = "thiefs-own".to_owned();
     let error = install(&bench, &event, None, None).await.unwrap_err();
     assert!(matches!(error, InstallError::NotProven { .. }), "{error}");
     assert_eq!(stored(&bench, id).await.0, "access-1");
-    assert_eq!(instance(&bench, id).domain, world.base().trim_start_matches("http://"));
+    assert_eq!(
+        instance(&bench, id).domain,
+        world.base().trim_start_matches("http://")
+    );
+}
+
+#[tokio::test]
+async fn a_portal_that_moved_proves_it_by_its_member_id() {
+    let world = World::start().await;
+    let moved = World::start().await;
+    let (bench, id) = installed(&world, Some(SECRET)).await;
+    world.allow("new", &moved.base(), true);
+    moved.allow("new", &moved.base(), true);
+    let event = moved.event("new", "refresh-1", "another-app-token");
+    assert_eq!(install(&bench, &event, None, None).await.unwrap(), id);
+    assert_eq!(
+        instance(&bench, id).domain,
+        moved.base().trim_start_matches("http://")
+    );
+    assert_eq!(
+        stored(&bench, id).await,
+        ("access-2".to_owned(), "refresh-2".to_owned()),
+        "the pair of the proof"
+    );
 }
 
 #[tokio::test]
@@ -382,7 +528,10 @@ async fn fifty_who_need_a_token_make_one_refresh() {
         assert_eq!(one.unwrap().expose(), "access-2");
     }
     assert_eq!(world.refreshes.load(Ordering::SeqCst), 1);
-    assert_eq!(stored(&bench, id).await, ("access-2".to_owned(), "refresh-2".to_owned()));
+    assert_eq!(
+        stored(&bench, id).await,
+        ("access-2".to_owned(), "refresh-2".to_owned())
+    );
 }
 
 #[tokio::test]
@@ -390,7 +539,10 @@ async fn a_newer_pair_in_the_store_needs_no_request() {
     let world = World::start().await;
     let (bench, id) = installed(&world, Some(SECRET)).await;
     let stale = bitrix24::AccessToken::new("from-before");
-    assert_eq!(refresh(&bench, id, &stale).await.unwrap().expose(), "access-1");
+    assert_eq!(
+        refresh(&bench, id, &stale).await.unwrap().expose(),
+        "access-1"
+    );
     assert_eq!(world.refreshes.load(Ordering::SeqCst), 0);
 }
 
@@ -401,18 +553,37 @@ async fn a_refused_refresh_asks_for_authorization_once() {
     world.refuse(400, "invalid_grant");
     let stale = access_token(&bench, id).await.unwrap();
     for _ in 0..3 {
-        assert!(matches!(refresh(&bench, id, &stale).await, Err(TokenError::NeedsAuthorization(_))));
+        assert!(matches!(
+            refresh(&bench, id, &stale).await,
+            Err(TokenError::NeedsAuthorization(_))
+        ));
     }
-    assert_eq!(world.refreshes.load(Ordering::SeqCst), 1, "a portal that needs a person is left alone");
+    assert_eq!(
+        world.refreshes.load(Ordering::SeqCst),
+        1,
+        "a portal that needs a person is left alone"
+    );
     let found = instance(&bench, id);
     assert_eq!(found.state, InstanceState::NeedsAuthorization);
-    assert!(found.problem.unwrap().contains("authorize the application again"));
+    assert!(
+        found
+            .problem
+            .unwrap()
+            .contains("authorize the application again")
+    );
     let alarms = open_alarms(&bench).await;
     assert_eq!(alarms.len(), 1);
     assert_eq!(alarms[0].0, AUTHORIZATION_ALARM);
 
     world.allow("access-9", &world.base(), true);
-    install(&bench, &world.event("access-9", "refresh-9", "app-token"), None, None).await.unwrap();
+    install(
+        &bench,
+        &world.event("access-9", "refresh-9", "app-token"),
+        None,
+        None,
+    )
+    .await
+    .unwrap();
     assert!(open_alarms(&bench).await.is_empty());
 }
 
@@ -423,13 +594,19 @@ async fn a_server_out_of_order_is_not_asked_by_each_in_turn() {
     let stale = access_token(&bench, id).await.unwrap();
     world.refuse(500, "internal_server_error");
     for _ in 0..5 {
-        assert!(matches!(refresh(&bench, id, &stale).await, Err(TokenError::Later(_))));
+        assert!(matches!(
+            refresh(&bench, id, &stale).await,
+            Err(TokenError::Later(_))
+        ));
     }
     assert_eq!(world.refreshes.load(Ordering::SeqCst), 1);
     assert_eq!(instance(&bench, id).state, InstanceState::Active);
     *world.refusal.lock().unwrap() = None;
     bench.clock.advance(Duration::from_secs(6));
-    assert_eq!(refresh(&bench, id, &stale).await.unwrap().expose(), "access-3");
+    assert_eq!(
+        refresh(&bench, id, &stale).await.unwrap().expose(),
+        "access-3"
+    );
 }
 
 #[tokio::test]
@@ -438,7 +615,10 @@ async fn an_answer_for_another_portal_is_not_stored() {
     let (bench, id) = installed(&world, Some(SECRET)).await;
     *world.member.lock().unwrap() = "another".to_owned();
     let stale = access_token(&bench, id).await.unwrap();
-    assert!(matches!(refresh(&bench, id, &stale).await, Err(TokenError::NeedsAuthorization(_))));
+    assert!(matches!(
+        refresh(&bench, id, &stale).await,
+        Err(TokenError::NeedsAuthorization(_))
+    ));
     assert_eq!(stored(&bench, id).await.0, "access-1");
 }
 
@@ -453,7 +633,10 @@ async fn a_caller_that_gives_up_loses_no_pair() {
         () = world.entered.notified() => {}
     }
     drop(held);
-    assert_eq!(refresh(&bench, id, &stale).await.unwrap().expose(), "access-2");
+    assert_eq!(
+        refresh(&bench, id, &stale).await.unwrap().expose(),
+        "access-2"
+    );
     assert_eq!(world.refreshes.load(Ordering::SeqCst), 1);
 }
 
@@ -466,7 +649,10 @@ async fn killed_between_answer_and_disk_a_strict_server_asks_for_authorization()
     let restarted = open(&world, bench.folder.clone()).await;
     let stale = access_token(&restarted, id).await.unwrap();
     let error = refresh(&restarted, id, &stale).await.unwrap_err();
-    assert!(matches!(&error, TokenError::NeedsAuthorization(why) if why.contains("authorize")), "{error}");
+    assert!(
+        matches!(&error, TokenError::NeedsAuthorization(why) if why.contains("authorize")),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -475,7 +661,10 @@ async fn a_missing_secret_is_asked_for_and_works_once_entered() {
     let (bench, id) = installed(&world, None).await;
     let stale = access_token(&bench, id).await.unwrap();
     let error = refresh(&bench, id, &stale).await.unwrap_err();
-    assert!(matches!(&error, TokenError::Later(why) if why.contains("client secret")), "{error}");
+    assert!(
+        matches!(&error, TokenError::Later(why) if why.contains("client secret")),
+        "{error}"
+    );
     assert_eq!(instance(&bench, id).problem, Some(error.to_string()));
     assert_eq!(instance(&bench, id).state, InstanceState::Active);
 
@@ -484,13 +673,22 @@ async fn a_missing_secret_is_asked_for_and_works_once_entered() {
         let place = store::setup::place("bitrix_apps", "client_secret", application);
         let sealed = bench.sealer.seal(&place, secret);
         let sql = "UPDATE bitrix_apps SET client_secret = $1 WHERE id = $2";
-        bench.store.execute(sql, &[sealed.into(), application.into()]).await.unwrap();
+        bench
+            .store
+            .execute(sql, &[sealed.into(), application.into()])
+            .await
+            .unwrap();
         reload(bench.as_ref()).await.unwrap();
         credentials_changed(&bench, application).await
     };
     let failed = enter("wrong").await;
-    assert!(matches!(failed.as_slice(), [(failed, TokenError::NeedsAuthorization(_))] if *failed == id));
-    assert_eq!(instance(&bench, id).state, InstanceState::NeedsAuthorization);
+    assert!(
+        matches!(failed.as_slice(), [(failed, TokenError::NeedsAuthorization(_))] if *failed == id)
+    );
+    assert_eq!(
+        instance(&bench, id).state,
+        InstanceState::NeedsAuthorization
+    );
     assert!(enter(SECRET).await.is_empty());
     let found = instance(&bench, id);
     assert_eq!((found.state, found.problem), (InstanceState::Active, None));
@@ -502,15 +700,22 @@ async fn a_refused_token_is_refreshed_and_the_call_repeated_once() {
     let world = World::start().await;
     let (bench, id) = installed(&world, Some(SECRET)).await;
     world.expire("access-1");
-    let answer = call(&bench, &instance(&bench, id), "profile", &Value::Null).await.unwrap();
+    let answer = call(&bench, &instance(&bench, id), "profile", &Value::Null)
+        .await
+        .unwrap();
     assert_eq!(answer.result["ADMIN"], true);
     assert_eq!(world.portal_calls.load(Ordering::SeqCst), 2);
 
     // A portal that refuses the new token too is not asked a third time.
     world.expire("access-2");
     world.refuse(500, "x");
-    let error = call(&bench, &instance(&bench, id), "profile", &Value::Null).await.unwrap_err();
-    assert!(matches!(error, CallError::Token(TokenError::Later(_))), "{error}");
+    let error = call(&bench, &instance(&bench, id), "profile", &Value::Null)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, CallError::Token(TokenError::Later(_))),
+        "{error}"
+    );
     assert_eq!(world.portal_calls.load(Ordering::SeqCst), 3);
 }
 
@@ -523,16 +728,29 @@ async fn a_renamed_portal_is_followed_when_its_new_host_is_confirmed() {
     renamed.allow("access-1", &renamed.base(), true);
     *world.moved_to.lock().unwrap() = Some(format!("{}/portal/", renamed.base()));
 
-    let error = call(&bench, &old, "profile", &Value::Null).await.unwrap_err();
+    let error = call(&bench, &old, "profile", &Value::Null)
+        .await
+        .unwrap_err();
     assert_eq!(error.class(), bitrix24::Class::Retry, "{error}");
-    assert_eq!(renamed.portal_calls.load(Ordering::SeqCst), 0, "not called before it is confirmed");
+    assert_eq!(
+        renamed.portal_calls.load(Ordering::SeqCst),
+        0,
+        "not called before it is confirmed"
+    );
 
     world.allow("access-1", &renamed.base(), true);
     call(&bench, &old, "profile", &Value::Null).await.unwrap();
     assert_eq!(renamed.portal_calls.load(Ordering::SeqCst), 1);
-    assert_eq!(instance(&bench, id).domain, renamed.base().trim_start_matches("http://"));
+    assert_eq!(
+        instance(&bench, id).domain,
+        renamed.base().trim_start_matches("http://")
+    );
     call(&bench, &old, "profile", &Value::Null).await.unwrap();
-    assert_eq!(world.portal_calls.load(Ordering::SeqCst), 2, "an old snapshot leads to the new address");
+    assert_eq!(
+        world.portal_calls.load(Ordering::SeqCst),
+        2,
+        "an old snapshot leads to the new address"
+    );
 }
 
 #[tokio::test]
@@ -542,7 +760,10 @@ async fn trouble_is_shown_and_alarmed_once_and_taken_back() {
     for _ in 0..2 {
         trouble(&bench, id, "The plan has ended.").await;
     }
-    assert_eq!(instance(&bench, id).problem.as_deref(), Some("The plan has ended."));
+    assert_eq!(
+        instance(&bench, id).problem.as_deref(),
+        Some("The plan has ended.")
+    );
     let alarms = open_alarms(&bench).await;
     assert_eq!(alarms.len(), 1);
     assert!(alarms[0].1.ends_with("The plan has ended."));

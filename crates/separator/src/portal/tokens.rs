@@ -83,7 +83,10 @@ struct Flight {
 
 impl Tokens {
     fn current(&self) -> Option<AccessToken> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn set(&self, token: Option<AccessToken>) {
@@ -101,7 +104,10 @@ impl Tokens {
 }
 
 /// The access token of an installation.
-pub async fn access_token<P: Parts>(app: &Arc<P>, instance: Uuid) -> Result<AccessToken, TokenError> {
+pub async fn access_token<P: Parts>(
+    app: &Arc<P>,
+    instance: Uuid,
+) -> Result<AccessToken, TokenError> {
     usable(app.as_ref(), instance)?;
     let state = app.portals().state(instance);
     if let Some(token) = state.tokens.current() {
@@ -140,7 +146,8 @@ pub async fn refresh<P: Parts>(
         state.tokens.set(Some(token.clone()));
         Ok(token)
     });
-    task.await.unwrap_or_else(|error| Err(TokenError::later(&error)))
+    task.await
+        .unwrap_or_else(|error| Err(TokenError::later(&error)))
 }
 
 async fn fly<P: Parts>(
@@ -167,7 +174,9 @@ async fn fly<P: Parts>(
     match ask(app, &instance, &pair).await {
         Ok(new) => save(app, &instance, Box::new(new), flight).await,
         Err(TokenError::NeedsAuthorization(problem)) => {
-            needs_authorization(app, instance.id, &problem).await.map_err(|error| TokenError::later(&error))?;
+            needs_authorization(app, instance.id, &problem)
+                .await
+                .map_err(|error| TokenError::later(&error))?;
             Err(TokenError::NeedsAuthorization(problem))
         }
         Err(TokenError::Later(why)) => {
@@ -178,11 +187,15 @@ async fn fly<P: Parts>(
 }
 
 /// Asks the authorization server for a new pair.
-async fn ask<P: Parts>(app: &P, instance: &Instance, pair: &TokenPair) -> Result<NewTokens, TokenError> {
+async fn ask<P: Parts>(
+    app: &P,
+    instance: &Instance,
+    pair: &TokenPair,
+) -> Result<NewTokens, TokenError> {
     let registry = app.directory().snapshot();
     let application = registry.bitrix_apps.get(&instance.app_id);
-    let Some((application, secret)) =
-        application.and_then(|application| Some((application, application.client_secret.as_ref()?)))
+    let Some((application, secret)) = application
+        .and_then(|application| Some((application, application.client_secret.as_ref()?)))
     else {
         note_problem(app, instance, SECRET_MISSING).await?;
         return Err(TokenError::Later(SECRET_MISSING.to_owned()));
@@ -193,11 +206,17 @@ async fn ask<P: Parts>(app: &P, instance: &Instance, pair: &TokenPair) -> Result
     let request = server.refresh(&application.client_id, &secret, &refresh_token);
     let new = tokio::time::timeout(LIMIT, request)
         .await
-        .map_err(|_| TokenError::Later(format!("The authorization server gave no answer in {} s.", LIMIT.as_secs())))?
+        .map_err(|_| {
+            TokenError::Later(format!(
+                "The authorization server gave no answer in {} s.",
+                LIMIT.as_secs()
+            ))
+        })?
         .map_err(|error| token_error(&error))?;
     if new.member_id != instance.member_id {
         return Err(TokenError::NeedsAuthorization(
-            "The authorization server answered for another portal: install the application again.".to_owned(),
+            "The authorization server answered for another portal: install the application again."
+                .to_owned(),
         ));
     }
     Ok(new)
@@ -220,12 +239,25 @@ async fn save<P: Parts>(
 ) -> Result<AccessToken, TokenError> {
     let pair = pair(app.clock().now(), &new);
     let (scope, problem) = if new.scope.is_empty() {
-        (instance.scope.clone(), instance.problem.clone().filter(|problem| problem != SECRET_MISSING))
+        (
+            instance.scope.clone(),
+            instance
+                .problem
+                .clone()
+                .filter(|problem| problem != SECRET_MISSING),
+        )
     } else {
         (new.scope.join(","), install::missing_scopes(&new.scope))
     };
-    let saved =
-        instances::save_tokens(app.store(), app.sealer(), instance.id, &pair, &scope, problem.as_deref()).await;
+    let saved = instances::save_tokens(
+        app.store(),
+        app.sealer(),
+        instance.id,
+        &pair,
+        &scope,
+        problem.as_deref(),
+    )
+    .await;
     if let Err(error) = saved {
         tracing::error!(%error, portal = instance.domain, "new tokens could not be stored, trying again");
         flight.unsaved = Some(new);
@@ -253,14 +285,23 @@ pub(super) fn pair(now: Millis, new: &NewTokens) -> TokenPair {
 fn usable<P: Parts>(app: &P, instance: Uuid) -> Result<Instance, TokenError> {
     let registry = app.directory().snapshot();
     let Some(instance) = registry.instances.get(&instance) else {
-        return Err(TokenError::NeedsAuthorization("The application is not installed on this portal.".to_owned()));
+        return Err(TokenError::NeedsAuthorization(
+            "The application is not installed on this portal.".to_owned(),
+        ));
     };
     let default = match instance.state {
         InstanceState::Active => return Ok(instance.clone()),
         InstanceState::NeedsAuthorization => "The portal must be authorized again.",
-        InstanceState::Uninstalled => "The application was removed from the portal: install it again.",
+        InstanceState::Uninstalled => {
+            "The application was removed from the portal: install it again."
+        }
     };
-    Err(TokenError::NeedsAuthorization(instance.problem.clone().unwrap_or_else(|| default.to_owned())))
+    Err(TokenError::NeedsAuthorization(
+        instance
+            .problem
+            .clone()
+            .unwrap_or_else(|| default.to_owned()),
+    ))
 }
 
 async fn stored<P: Parts>(app: &P, instance: Uuid) -> Result<TokenPair, TokenError> {
@@ -271,7 +312,11 @@ async fn stored<P: Parts>(app: &P, instance: Uuid) -> Result<TokenPair, TokenErr
 }
 
 /// Shows a problem that does not stop the installation, once.
-async fn note_problem<P: Parts>(app: &P, instance: &Instance, problem: &str) -> Result<(), TokenError> {
+async fn note_problem<P: Parts>(
+    app: &P,
+    instance: &Instance,
+    problem: &str,
+) -> Result<(), TokenError> {
     if instance.problem.as_deref() == Some(problem) {
         return Ok(());
     }
@@ -284,10 +329,17 @@ async fn note_problem<P: Parts>(app: &P, instance: &Instance, problem: &str) -> 
 
 /// Tries new credentials of an application at once: every installation of it is refreshed, and those that needed
 /// authorization get another chance. Gives what is wrong with each installation that has no token now.
-pub async fn credentials_changed<P: Parts>(app: &Arc<P>, bitrix_app: Uuid) -> Vec<(Uuid, TokenError)> {
+pub async fn credentials_changed<P: Parts>(
+    app: &Arc<P>,
+    bitrix_app: Uuid,
+) -> Vec<(Uuid, TokenError)> {
     let registry = app.directory().snapshot();
     let mut failed = Vec::new();
-    for instance in registry.instances.values().filter(|instance| instance.app_id == bitrix_app) {
+    for instance in registry
+        .instances
+        .values()
+        .filter(|instance| instance.app_id == bitrix_app)
+    {
         if instance.state == InstanceState::Uninstalled {
             continue;
         }
@@ -306,7 +358,13 @@ async fn retry<P: Parts>(app: &Arc<P>, instance: &Instance) -> Result<(), TokenE
         };
         reset.await.map_err(|error| TokenError::later(&error))?;
     }
-    app.portals().state(instance.id).tokens.flight.lock().await.failed = None;
+    app.portals()
+        .state(instance.id)
+        .tokens
+        .flight
+        .lock()
+        .await
+        .failed = None;
     let stale = access_token(app, instance.id).await?;
     refresh(app, instance.id, &stale).await?;
     app.portals().hurry(instance.id);
@@ -327,7 +385,8 @@ pub(super) async fn keep_alive<P: Parts>(app: Arc<P>) {
         .for_each_concurrent(KEEP_ALIVE_AT_ONCE, |instance| {
             let app = Arc::clone(&app);
             async move {
-                let refreshed = async { refresh(&app, instance, &access_token(&app, instance).await?).await };
+                let refreshed =
+                    async { refresh(&app, instance, &access_token(&app, instance).await?).await };
                 if let Err(error) = refreshed.await {
                     tracing::info!(%error, %instance, "an idle portal could not be refreshed");
                 }

@@ -67,7 +67,10 @@ pub async fn install(
     let known = tx
         .fetch(
             "SELECT id FROM instances WHERE app_id = $1 AND member_id = $2",
-            &[installation.app_id.into(), installation.member_id.as_str().into()],
+            &[
+                installation.app_id.into(),
+                installation.member_id.as_str().into(),
+            ],
         )
         .await?;
     let id = known.first().map_or(Ok(new_id), |row| row.id("id"))?;
@@ -88,7 +91,11 @@ async fn insert_or_renew(
     now: Millis,
     installation: &Installation,
 ) -> Result<(), Error> {
-    let seal = Seal { sealer, table: TABLE, id };
+    let seal = Seal {
+        sealer,
+        table: TABLE,
+        id,
+    };
     tx.execute(
         "INSERT INTO instances (id, app_id, member_id, domain, client_endpoint, server_endpoint, application_token, \
          access_token, refresh_token, expires_at, refreshed_at, scope, language, state, problem, calls_per_second, \
@@ -143,11 +150,13 @@ pub async fn tokens(store: &Store, sealer: &Sealer, id: Uuid) -> Result<Option<T
 }
 
 fn unseal(sealer: &Sealer, column: &'static str, id: Uuid, row: &Row) -> Result<Secret, Error> {
-    sealer.open(&place(TABLE, column, id), &row.bytes(column)?).map_err(|error| Error::Inconsistent {
-        table: TABLE,
-        column,
-        why: error.to_string(),
-    })
+    sealer
+        .open(&place(TABLE, column, id), &row.bytes(column)?)
+        .map_err(|error| Error::Inconsistent {
+            table: TABLE,
+            column,
+            why: error.to_string(),
+        })
 }
 
 /// Replaces the tokens of an installation, which works from then on. When this returns, they are on disk.
@@ -159,7 +168,11 @@ pub async fn save_tokens(
     scope: &str,
     problem: Option<&str>,
 ) -> Result<(), Error> {
-    let seal = Seal { sealer, table: TABLE, id };
+    let seal = Seal {
+        sealer,
+        table: TABLE,
+        id,
+    };
     store
         .execute(
             "UPDATE instances SET access_token = $2, refresh_token = $3, expires_at = $4, refreshed_at = $5, \
@@ -196,7 +209,12 @@ pub async fn set_state(
 }
 
 /// Sets the address of a portal that was renamed.
-pub async fn set_address(store: &Store, id: Uuid, domain: &str, client_endpoint: &str) -> Result<(), Error> {
+pub async fn set_address(
+    store: &Store,
+    id: Uuid,
+    domain: &str,
+    client_endpoint: &str,
+) -> Result<(), Error> {
     store
         .execute(
             "UPDATE instances SET domain = $2, client_endpoint = $3 WHERE id = $1",
@@ -219,7 +237,11 @@ pub async fn refreshed_before(store: &Store, moment: Millis) -> Result<Vec<Uuid>
 
 /// Links a number to an installation or to none. What it had on another portal is forgotten.
 pub async fn link(store: &Store, phone: Uuid, instance: Option<Uuid>) -> Result<bool, Error> {
-    let connection = if instance.is_some() { Connection::Pending } else { Connection::NotLinked };
+    let connection = if instance.is_some() {
+        Connection::Pending
+    } else {
+        Connection::NotLinked
+    };
     let touched = store
         .execute(
             "UPDATE phones SET instance_id = $2, connection = $3, connector = NULL, line_id = NULL, line_name = NULL, \
@@ -254,7 +276,12 @@ pub struct Place {
 
 /// Remembers connector and line of a number before it is known whether they work. Does nothing where the number was
 /// linked elsewhere meanwhile.
-pub async fn set_place(store: &Store, phone: Uuid, instance: Uuid, place: &Place) -> Result<(), Error> {
+pub async fn set_place(
+    store: &Store,
+    phone: Uuid,
+    instance: Uuid,
+    place: &Place,
+) -> Result<(), Error> {
     store
         .execute(
             "UPDATE phones SET connector = $3, line_id = $4, line_name = $5 WHERE id = $1 AND instance_id = $2",
@@ -308,11 +335,20 @@ pub async fn subscribed(store: &Store, account: Uuid, name: Option<&str>) -> Res
 }
 
 /// Stops sending to Meta for a number; false where it was stopped already.
-pub async fn pause(store: &Store, phone: Uuid, reason: &str, error: &PhoneError) -> Result<bool, Error> {
+pub async fn pause(
+    store: &Store,
+    phone: Uuid,
+    reason: &str,
+    error: &PhoneError,
+) -> Result<bool, Error> {
     let touched = store
         .execute(
             "UPDATE phones SET paused = $2, error = $3 WHERE id = $1 AND paused IS NULL",
-            &[phone.into(), reason.into(), Cell::MaybeText(serde_json::to_string(error).ok())],
+            &[
+                phone.into(),
+                reason.into(),
+                Cell::MaybeText(serde_json::to_string(error).ok()),
+            ],
         )
         .await?;
     Ok(touched > 0)
@@ -328,7 +364,10 @@ pub async fn resume(store: &Store, account_or_app: Uuid) -> Result<Vec<Uuid>, Er
             &[account_or_app.into()],
         )
         .await?;
-    let phones = rows.iter().map(|row| row.id("id")).collect::<Result<Vec<Uuid>, _>>()?;
+    let phones = rows
+        .iter()
+        .map(|row| row.id("id"))
+        .collect::<Result<Vec<Uuid>, _>>()?;
     let keys: Vec<Cell> = phones.iter().map(|phone| Cell::Id(*phone)).collect();
     // What is wrong with the portal's side is still wrong.
     tx.execute_in(
@@ -362,7 +401,12 @@ pub async fn raise_alarm(
 }
 
 /// Clears an alarm; gives whether it was open.
-pub async fn clear_alarm(store: &Store, now: Millis, kind: &str, subject: &str) -> Result<bool, Error> {
+pub async fn clear_alarm(
+    store: &Store,
+    now: Millis,
+    kind: &str,
+    subject: &str,
+) -> Result<bool, Error> {
     let cleared = store
         .execute(
             "UPDATE alarms SET cleared_at = $1 WHERE kind = $2 AND subject = $3 AND cleared_at IS NULL",

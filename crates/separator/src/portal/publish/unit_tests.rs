@@ -61,7 +61,12 @@ impl World {
             return instead.clone();
         }
         let text = |key: &str| call.params[key].as_str().unwrap_or_default().to_owned();
-        let place = || (text("CONNECTOR"), call.params["LINE"].as_i64().unwrap_or_default());
+        let place = || {
+            (
+                text("CONNECTOR"),
+                call.params["LINE"].as_i64().unwrap_or_default(),
+            )
+        };
         let config = call.params["CONFIG_ID"].as_i64().unwrap_or_default();
         Ok(match &*call.method {
             "app.info" => json!({ "INSTALLED": self.installed }),
@@ -69,26 +74,38 @@ impl World {
             "imconnector.register" => {
                 let id = text("ID");
                 if self.taken.contains(&id) {
-                    return Ok(json!({ "result": false, "error": "APPLICATION_REGISTRATION_ERROR" }));
+                    return Ok(
+                        json!({ "result": false, "error": "APPLICATION_REGISTRATION_ERROR" }),
+                    );
                 }
                 self.connectors.retain(|known| *known != id);
                 self.connectors.push(id);
                 json!({ "result": true })
             }
-            "imconnector.list" => self.connectors.iter().map(|id| (id.clone(), json!("WhatsApp"))).collect(),
+            "imconnector.list" => self
+                .connectors
+                .iter()
+                .map(|id| (id.clone(), json!("WhatsApp")))
+                .collect(),
             "imconnector.activate" if call.params["ACTIVE"] == 0 => {
                 self.active.remove(&place());
                 json!(true)
             }
             "imconnector.activate" => {
-                let known = self.connectors.contains(&place().0) && self.lines.contains_key(&place().1);
+                let known =
+                    self.connectors.contains(&place().0) && self.lines.contains_key(&place().1);
                 if known {
                     self.active.insert(place(), false);
                 }
                 json!(known)
             }
             "imconnector.connector.data.set" => {
-                json!(self.active.get_mut(&place()).map(|data| *data = true).is_some())
+                json!(
+                    self.active
+                        .get_mut(&place())
+                        .map(|data| *data = true)
+                        .is_some()
+                )
             }
             "imconnector.status" => {
                 let old = self.lag > 0;
@@ -99,7 +116,12 @@ impl World {
             "imopenlines.config.get" => self.lines.get(&config).cloned().unwrap_or(json!(false)),
             "imopenlines.config.list.get" => {
                 let offset = call.params["PARAMS"]["offset"].as_u64().unwrap() as usize;
-                self.lines.values().skip(offset).take(lines::PAGE).cloned().collect()
+                self.lines
+                    .values()
+                    .skip(offset)
+                    .take(lines::PAGE)
+                    .cloned()
+                    .collect()
             }
             "imopenlines.config.add" if self.lines.len() >= self.most_lines => json!(false),
             "imopenlines.config.add" => {
@@ -120,7 +142,11 @@ impl World {
                 }
                 json!(true)
             }
-            "event.get" => self.handlers.iter().map(|(event, url)| json!({ "event": event, "handler": url })).collect(),
+            "event.get" => self
+                .handlers
+                .iter()
+                .map(|(event, url)| json!({ "event": event, "handler": url }))
+                .collect(),
             "event.bind" => {
                 self.handlers.push((text("event"), text("handler")));
                 json!(true)
@@ -156,17 +182,27 @@ impl Fake {
     }
 
     fn line(id: i64, name: &str) -> (i64, Value) {
-        let line = json!({ "ID": id.to_string(), "LINE_NAME": name, "ACTIVE": "Y", "QUEUE": ["1"] });
+        let line =
+            json!({ "ID": id.to_string(), "LINE_NAME": name, "ACTIVE": "Y", "QUEUE": ["1"] });
         (id, line)
     }
 
     fn methods(&self) -> Vec<String> {
-        self.state.lock().unwrap().calls.iter().map(|call| call.method.to_string()).collect()
+        self.state
+            .lock()
+            .unwrap()
+            .calls
+            .iter()
+            .map(|call| call.method.to_string())
+            .collect()
     }
 
     async fn publish(&self, line: Option<i64>) -> Result<(FoundLine, Connected), Trouble> {
         let prepared = prepare(self, &portal_wish()).await?;
-        let wish = NumberWish { digits: "4915112345678".to_owned(), line: line.map(LineId) };
+        let wish = NumberWish {
+            digits: "4915112345678".to_owned(),
+            line: line.map(LineId),
+        };
         let line = find_line(self, &prepared, &wish).await?;
         let connected = connect(self, &prepared, &line, &wish.digits).await?;
         Ok((line, connected))
@@ -184,15 +220,28 @@ fn portal_wish() -> PortalWish {
 
 fn rest_error(code: &str, http: u16) -> Error {
     let code = code.to_owned();
-    Error::Rest { code, description: "no".to_owned(), argument: None, http, until: None }
+    Error::Rest {
+        code,
+        description: "no".to_owned(),
+        argument: None,
+        http,
+        until: None,
+    }
 }
 
 #[tokio::test]
 async fn a_new_number_is_published_in_the_right_order() {
     let fake = Fake::default();
     let (line, connected) = fake.publish(None).await.unwrap();
-    assert_eq!((line.name.as_str(), connected.warning), ("separator_4915112345678", None));
-    let methods: Vec<String> = fake.methods().into_iter().filter(|method| method != "event.bind").collect();
+    assert_eq!(
+        (line.name.as_str(), connected.warning),
+        ("separator_4915112345678", None)
+    );
+    let methods: Vec<String> = fake
+        .methods()
+        .into_iter()
+        .filter(|method| method != "event.bind")
+        .collect();
     assert_eq!(
         methods,
         [
@@ -212,8 +261,15 @@ async fn a_new_number_is_published_in_the_right_order() {
     assert_eq!(world.handlers.len(), event_handlers::CONNECTOR_EVENTS.len());
     assert!(world.handlers.iter().all(|(_, url)| url == URL));
     assert_eq!(world.lines[&line.id.0]["LANGUAGE_ID"], "ru");
-    assert_eq!(world.lines[&line.id.0]["QUEUE"][0]["ENTITY_ID"], 7, "the installing employee answers");
-    let data = world.calls.iter().find(|call| call.method == "imconnector.connector.data.set").unwrap();
+    assert_eq!(
+        world.lines[&line.id.0]["QUEUE"][0]["ENTITY_ID"], 7,
+        "the installing employee answers"
+    );
+    let data = world
+        .calls
+        .iter()
+        .find(|call| call.method == "imconnector.connector.data.set")
+        .unwrap();
     assert_eq!(data.params["DATA"]["URL"], "https://wa.me/4915112345678");
     assert_eq!(data.params["DATA"]["NAME"], "+4915112345678");
 }
@@ -229,14 +285,22 @@ async fn publishing_again_makes_nothing_twice() {
     let world = fake.state.lock().unwrap();
     assert_eq!((world.lines.len(), world.connectors.len()), (1, 1));
     assert_eq!(world.handlers.len(), event_handlers::CONNECTOR_EVENTS.len());
-    assert_eq!(world.active.values().collect::<Vec<_>>(), [&true], "data were written after activation");
+    assert_eq!(
+        world.active.values().collect::<Vec<_>>(),
+        [&true],
+        "data were written after activation"
+    );
 }
 
 #[tokio::test]
 async fn a_line_is_found_on_a_later_page_and_a_deleted_one_is_made_anew() {
     let fake = Fake::with(|world| {
-        world.lines = (1..=250).map(|id| Fake::line(id, &format!("Sales {id}"))).collect();
-        world.lines.extend([Fake::line(300, "separator_4915112345678")]);
+        world.lines = (1..=250)
+            .map(|id| Fake::line(id, &format!("Sales {id}")))
+            .collect();
+        world
+            .lines
+            .extend([Fake::line(300, "separator_4915112345678")]);
     });
     assert_eq!(fake.publish(Some(999)).await.unwrap().0.id, LineId(300));
     fake.state.lock().unwrap().lines.remove(&300);
@@ -254,16 +318,25 @@ async fn a_line_keeps_its_administrators_settings() {
     assert_eq!(line.name, "Support");
     let world = fake.state.lock().unwrap();
     assert_eq!(world.lines[&5]["CRM_CREATE_SECOND"], "Y");
-    assert_eq!(world.lines[&5]["ACTIVE"], "Y", "a number cannot live on a line that is off");
+    assert_eq!(
+        world.lines[&5]["ACTIVE"], "Y",
+        "a number cannot live on a line that is off"
+    );
 }
 
 #[tokio::test]
 async fn strangers_among_the_handlers_go() {
-    let old = ("ONIMCONNECTORMESSAGEADD".to_owned(), "https://old.example/".to_owned());
+    let old = (
+        "ONIMCONNECTORMESSAGEADD".to_owned(),
+        "https://old.example/".to_owned(),
+    );
     let fake = Fake::with(|world| world.handlers = vec![old.clone(), old.clone()]);
     assert!(converge_events(&fake, URL).await.unwrap());
     assert!(!fake.state.lock().unwrap().handlers.contains(&old));
-    assert!(!converge_events(&fake, URL).await.unwrap(), "nothing is left to do");
+    assert!(
+        !converge_events(&fake, URL).await.unwrap(),
+        "nothing is left to do"
+    );
 }
 
 #[tokio::test]
@@ -288,10 +361,16 @@ async fn without_administrator_or_finished_installation_nothing_is_made() {
         (Fake::with(|world| world.installed = false), "NOT_INSTALLED"),
     ] {
         let trouble = fake.publish(None).await.unwrap_err();
-        assert_eq!((trouble.error.code.as_str(), trouble.temporary), (code, false));
+        assert_eq!(
+            (trouble.error.code.as_str(), trouble.temporary),
+            (code, false)
+        );
         assert!(trouble.error.hint.is_some());
         let world = fake.state.lock().unwrap();
-        assert!(world.connectors.is_empty() && world.lines.is_empty() && world.handlers.is_empty(), "{code}");
+        assert!(
+            world.connectors.is_empty() && world.lines.is_empty() && world.handlers.is_empty(),
+            "{code}"
+        );
     }
 }
 
@@ -301,9 +380,13 @@ async fn a_connector_id_of_another_application_is_avoided() {
     fake.publish(None).await.unwrap();
     assert_eq!(fake.state.lock().unwrap().connectors, ["separator_b"]);
 
-    let fake = Fake::with(|world| world.taken = vec!["separator_a".to_owned(), "separator_b".to_owned()]);
+    let fake =
+        Fake::with(|world| world.taken = vec!["separator_a".to_owned(), "separator_b".to_owned()]);
     let trouble = fake.publish(None).await.unwrap_err();
-    assert_eq!((trouble.error.code.as_str(), trouble.temporary), ("APPLICATION_REGISTRATION_ERROR", false));
+    assert_eq!(
+        (trouble.error.code.as_str(), trouble.temporary),
+        ("APPLICATION_REGISTRATION_ERROR", false)
+    );
 }
 
 #[tokio::test]
@@ -314,7 +397,10 @@ async fn a_state_that_is_old_at_first_is_read_again() {
 
     let fake = Fake::with(|world| world.lag = 100);
     let trouble = fake.publish(None).await.unwrap_err();
-    assert_eq!((trouble.error.code.as_str(), trouble.temporary), ("NOT_LIVE", true));
+    assert_eq!(
+        (trouble.error.code.as_str(), trouble.temporary),
+        ("NOT_LIVE", true)
+    );
     assert_eq!(fake.state.lock().unwrap().pauses, STATUS_PAUSES);
 }
 
@@ -328,10 +414,22 @@ async fn failures_with_http_200_are_failures() {
         let fake = Fake::with(|world| {
             world.instead.insert(method, Ok(json!(false)));
         });
-        assert_eq!(fake.publish(None).await.unwrap_err().error.code, code, "{method}");
+        assert_eq!(
+            fake.publish(None).await.unwrap_err().error.code,
+            code,
+            "{method}"
+        );
     }
     let fake = Fake::with(|world| world.most_lines = 0);
-    assert!(fake.publish(None).await.unwrap_err().error.hint.unwrap().contains("plan"));
+    assert!(
+        fake.publish(None)
+            .await
+            .unwrap_err()
+            .error
+            .hint
+            .unwrap()
+            .contains("plan")
+    );
 }
 
 #[tokio::test]
@@ -339,8 +437,15 @@ async fn an_empty_queue_is_a_warning() {
     let fake = Fake::with(|world| world.ignores_queue = true);
     let (_, connected) = fake.publish(None).await.unwrap();
     assert_eq!(connected.warning.unwrap().code, "QUEUE_EMPTY");
-    let updates = fake.methods().iter().filter(|method| *method == "imopenlines.config.update").count();
-    assert_eq!(updates, 1, "the queue is written once more before somebody is told");
+    let updates = fake
+        .methods()
+        .iter()
+        .filter(|method| *method == "imopenlines.config.update")
+        .count();
+    assert_eq!(
+        updates, 1,
+        "the queue is written once more before somebody is told"
+    );
 }
 
 #[tokio::test]
@@ -348,12 +453,28 @@ async fn a_check_tells_fine_from_fallen_and_from_not_known() {
     let fake = Fake::default();
     let (line, _) = fake.publish(None).await.unwrap();
     let list = listed(&fake).await.unwrap();
-    assert_eq!(check(&fake, &list, "Separator_A", line.id).await.unwrap(), Finding::Fine);
-    assert_eq!(check(&fake, &[], "separator_a", line.id).await.unwrap(), Finding::Fallen);
+    assert_eq!(
+        check(&fake, &list, "separator_a", line.id).await.unwrap(),
+        Finding::Fine
+    );
+    assert_eq!(
+        check(&fake, &[], "separator_a", line.id).await.unwrap(),
+        Finding::Fallen
+    );
     withdraw(&fake, "separator_a", line.id.0).await.unwrap();
-    assert_eq!(check(&fake, &list, "separator_a", line.id).await.unwrap(), Finding::Fallen);
-    fake.state.lock().unwrap().instead.insert("imconnector.status", Ok(json!([])));
-    assert_eq!(check(&fake, &list, "separator_a", line.id).await.unwrap(), Finding::Fine);
+    assert_eq!(
+        check(&fake, &list, "separator_a", line.id).await.unwrap(),
+        Finding::Fallen
+    );
+    fake.state
+        .lock()
+        .unwrap()
+        .instead
+        .insert("imconnector.status", Ok(json!([])));
+    assert_eq!(
+        check(&fake, &list, "separator_a", line.id).await.unwrap(),
+        Finding::Fine
+    );
 }
 
 #[test]
@@ -363,7 +484,12 @@ fn trouble_passes_by_itself_or_says_what_to_do() {
         (rest_error("QUERY_LIMIT_EXCEEDED", 503), true),
         (rest_error("OVERLOAD_LIMIT", 503), true),
         (rest_error("INTERNAL_SERVER_ERROR", 500), true),
-        (Error::Unreachable { detail: detail.clone() }, true),
+        (
+            Error::Unreachable {
+                detail: detail.clone(),
+            },
+            true,
+        ),
         (Error::Unknown { http: None, detail }, true),
         (rest_error("ACCESS_DENIED", 403), false),
         (rest_error("INSUFFICIENT_SCOPE", 403), false),
@@ -372,27 +498,51 @@ fn trouble_passes_by_itself_or_says_what_to_do() {
         let shown = error.to_string();
         let trouble = Trouble::from(CallError::Rest(error));
         assert_eq!(trouble.temporary, temporary, "{shown}");
-        assert!(!trouble.error.title.is_empty() && trouble.error.hint.is_some(), "{shown}");
+        assert!(
+            !trouble.error.title.is_empty() && trouble.error.hint.is_some(),
+            "{shown}"
+        );
         assert_eq!(trouble.error.details.as_deref(), Some(shown.as_str()));
     }
-    let trouble = Trouble::from(CallError::Token(TokenError::NeedsAuthorization("Install it again.".to_owned())));
-    assert_eq!(trouble.to_string(), "The portal cannot be used before somebody acts. Install it again.");
+    let trouble = Trouble::from(CallError::Token(TokenError::NeedsAuthorization(
+        "Install it again.".to_owned(),
+    )));
+    assert_eq!(
+        trouble.to_string(),
+        "The portal cannot be used before somebody acts. Install it again."
+    );
 }
 
 #[test]
 fn connector_ids_are_the_stored_one_then_chance() {
     let instance = Uuid::parse_str("019338aa-0001-7abc-8def-0123456789ab").unwrap();
-    let ids = connector_ids(instance, ["other", "separator_old", "separator_old"].into_iter());
-    assert_eq!(ids, ["separator_old", "separator_456789ab", "separator_01234567", "separator_8def0123"]);
-    assert!(ids.iter().flat_map(|id| id.bytes()).all(|byte| byte.is_ascii_lowercase()
-        || byte.is_ascii_digit()
-        || byte == b'_'));
+    let ids = connector_ids(
+        instance,
+        ["other", "separator_old", "separator_old"].into_iter(),
+    );
+    assert_eq!(
+        ids,
+        [
+            "separator_old",
+            "separator_456789ab",
+            "separator_01234567",
+            "separator_8def0123"
+        ]
+    );
+    assert!(
+        ids.iter()
+            .flat_map(|id| id.bytes())
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+    );
 }
 
 #[test]
 fn the_icon_is_a_data_address_of_plain_characters() {
     let icon = icon().data_image;
-    assert!(icon.starts_with("data:image/svg+xml,%3Csvg%20xmlns%3D"), "{icon}");
+    assert!(
+        icon.starts_with("data:image/svg+xml,%3Csvg%20xmlns%3D"),
+        "{icon}"
+    );
     assert!(icon.bytes().all(|byte| byte.is_ascii_graphic()));
     assert_eq!(percent_encoded("a<é"), "a%3C%C3%A9");
 }

@@ -21,7 +21,10 @@ fn phone(id: u128, connection: Connection, code: Option<&str>) -> Phone {
         connector: None,
         line_id: None,
         line_name: None,
-        error: code.map(|code| PhoneError { code: code.to_owned(), ..PhoneError::default() }),
+        error: code.map(|code| PhoneError {
+            code: code.to_owned(),
+            ..PhoneError::default()
+        }),
         paused: None,
         created_at: NOW,
     }
@@ -53,16 +56,32 @@ fn a_portal_is_looked_over_at_start_and_every_ten_minutes() {
     let (portal, mut schedule) = (Uuid::from_u128(1), Schedule::default());
     assert_eq!(schedule.until_check(portal, NOW), Duration::ZERO);
     schedule.checked(portal, NOW);
-    assert_eq!(schedule.until_check(portal, NOW + Duration::from_mins(4)), Duration::from_mins(6));
-    assert_eq!(schedule.until_check(portal, NOW + Duration::from_mins(10)), Duration::ZERO);
-    assert_eq!(schedule.until_check(portal, NOW - Duration::from_mins(1)), Duration::ZERO, "the clock was set back");
+    assert_eq!(
+        schedule.until_check(portal, NOW + Duration::from_mins(4)),
+        Duration::from_mins(6)
+    );
+    assert_eq!(
+        schedule.until_check(portal, NOW + Duration::from_mins(10)),
+        Duration::ZERO
+    );
+    assert_eq!(
+        schedule.until_check(portal, NOW - Duration::from_mins(1)),
+        Duration::ZERO,
+        "the clock was set back"
+    );
 }
 
 #[test]
 fn an_error_that_somebody_chose_is_left_alone() {
     for code in CHOSEN {
-        assert!(chosen(&phone(1, Connection::Error, Some(code))).is_some(), "{code}");
-        assert!(chosen(&phone(1, Connection::Pending, Some(code))).is_none(), "{code} after linking again");
+        assert!(
+            chosen(&phone(1, Connection::Error, Some(code))).is_some(),
+            "{code}"
+        );
+        assert!(
+            chosen(&phone(1, Connection::Pending, Some(code))).is_none(),
+            "{code} after linking again"
+        );
     }
     assert!(chosen(&phone(1, Connection::Error, Some("NOT_ADMINISTRATOR"))).is_none());
     assert!(chosen(&phone(1, Connection::Error, None)).is_none());
