@@ -18,7 +18,9 @@ async fn a_text_reaches_the_operator_and_the_reply_reaches_the_customer() {
     let sent = received[0].wamid.clone();
     world
         .operator_sees("the confirmation", |chat| {
-            chat.messages.iter().any(|message| message.delivered && message.external_ids.contains(&sent))
+            chat.messages
+                .iter()
+                .any(|message| message.delivered && message.external_ids.contains(&sent))
         })
         .await;
     world.ends_clean().await;

@@ -87,8 +87,14 @@ impl World {
         let mut server = Server::new(&graph, &portals, &options.variables).await;
         server.start().await;
         let key = server.first_key();
-        let api = Api { http: http(), base: server.url(), key };
-        let site = api.create("sites", json!({ "domain": server.domain() })).await;
+        let api = Api {
+            http: http(),
+            base: server.url(),
+            key,
+        };
+        let site = api
+            .create("sites", json!({ "domain": server.domain() }))
+            .await;
         let meta = &options.graph;
         let app = api
             .create(
@@ -100,7 +106,10 @@ impl World {
             )
             .await;
         let account = api
-            .create("waba/accounts", json!({ "app": app["id"], "waba_id": meta.waba_id }))
+            .create(
+                "waba/accounts",
+                json!({ "app": app["id"], "waba_id": meta.waba_id }),
+            )
             .await;
         let phone = api
             .create(
@@ -146,15 +155,24 @@ impl World {
         let install_url = bitrix["install_url"].as_str().unwrap();
         let app = LocalApp::api_only(CLIENT_ID, CLIENT_SECRET, install_url);
         let installation = self.portal.save_local_app(app).await;
-        assert_eq!(installation.status, Some(200), "the install event was refused");
+        assert_eq!(
+            installation.status,
+            Some(200),
+            "the install event was refused"
+        );
         let instances = self.api.get("bitrix/instances").await;
-        instances["items"][0]["id"].as_str().unwrap().clone_into(&mut self.instance);
+        instances["items"][0]["id"]
+            .as_str()
+            .unwrap()
+            .clone_into(&mut self.instance);
     }
 
     /// Links the number to the portal and waits until it is connected.
     pub async fn link(&self) {
         let path = format!("waba/phones/{}", self.phone);
-        self.api.patch(&path, json!({ "instance": self.instance })).await;
+        self.api
+            .patch(&path, json!({ "instance": self.instance }))
+            .await;
         self.phone_is("connected").await;
     }
 
@@ -179,27 +197,49 @@ impl World {
     /// Waits until some chat of the portal satisfies the condition; gives it.
     pub async fn operator_sees(&self, what: &str, condition: impl Fn(&Chat) -> bool) -> Chat {
         let found = |portals: &Portals| {
-            portals.all().iter().flat_map(Portal::chats).find(|chat| condition(chat))
+            portals
+                .all()
+                .iter()
+                .flat_map(Portal::chats)
+                .find(|chat| condition(chat))
         };
-        let seen = self.portals.wait_until(|portals| found(portals).is_some(), PATIENCE).await;
-        assert!(seen, "the operator never saw {what}; chats: {:#?}\n{}", self.portal.chats(), self.server.log_tail());
+        let seen = self
+            .portals
+            .wait_until(|portals| found(portals).is_some(), PATIENCE)
+            .await;
+        assert!(
+            seen,
+            "the operator never saw {what}; chats: {:#?}\n{}",
+            self.portal.chats(),
+            self.server.log_tail()
+        );
         found(&self.portals).unwrap()
     }
 
     /// Waits until the operator's chat holds a message with this text.
     pub async fn operator_sees_text(&self, text: &str) -> Chat {
-        self.operator_sees(text, |chat| chat.messages.iter().any(|message| message.text.contains(text)))
-            .await
+        self.operator_sees(text, |chat| {
+            chat.messages
+                .iter()
+                .any(|message| message.text.contains(text))
+        })
+        .await
     }
 
     /// The operator answers in a chat; gives Bitrix24's message id.
     pub fn operator_says(&self, chat: &Chat, text: &str) -> i64 {
-        self.portal.operator_writes(chat.id, text, Vec::new()).unwrap()
+        self.portal
+            .operator_writes(chat.id, text, Vec::new())
+            .unwrap()
     }
 
     /// What a customer has received so far.
     pub fn received(&self, customer: &Customer) -> Vec<Received> {
-        let key = customer.phone.as_deref().or(customer.user_id.as_deref()).unwrap();
+        let key = customer
+            .phone
+            .as_deref()
+            .or(customer.user_id.as_deref())
+            .unwrap();
         self.graph.received(&self.number, key)
     }
 
@@ -224,7 +264,10 @@ impl World {
     /// The message with this wamid, with its journey.
     pub async fn message(&self, wamid: &str) -> Value {
         let path = format!("messages?wamid={wamid}");
-        let list = self.api.until(&path, |list| list["items"] != json!([])).await;
+        let list = self
+            .api
+            .until(&path, |list| list["items"] != json!([]))
+            .await;
         let id = list["items"][0]["id"].as_str().unwrap().to_owned();
         self.api.get(&format!("messages/{id}")).await
     }
@@ -232,7 +275,10 @@ impl World {
     /// Waits until the message with this wamid is in a state.
     pub async fn message_is(&self, wamid: &str, state: &str) -> Value {
         let path = format!("messages?wamid={wamid}");
-        let list = self.api.until(&path, |list| list["items"][0]["state"] == state).await;
+        let list = self
+            .api
+            .until(&path, |list| list["items"][0]["state"] == state)
+            .await;
         let id = list["items"][0]["id"].as_str().unwrap();
         self.api.get(&format!("messages/{id}")).await
     }
@@ -246,13 +292,22 @@ impl World {
     /// phone number in the log.
     pub async fn ends_clean(mut self) {
         self.api
-            .until("queue", |queue| queue["depth"] == 0 && queue["receipts"]["depth"] == 0)
+            .until("queue", |queue| {
+                queue["depth"] == 0 && queue["receipts"]["depth"] == 0
+            })
             .await;
         let queue = self.api.get("queue").await;
-        assert_eq!(queue["dead_letters"].as_array().map_or(0, Vec::len), 0, "dead letters: {queue:#}");
+        assert_eq!(
+            queue["dead_letters"].as_array().map_or(0, Vec::len),
+            0,
+            "dead letters: {queue:#}"
+        );
         let poison = self.api.get("events?state=poison").await;
         assert_eq!(poison["items"], json!([]), "a receipt was set aside");
-        assert!(!self.portal.secret_seen(), "the portal was told the client secret");
+        assert!(
+            !self.portal.secret_seen(),
+            "the portal was told the client secret"
+        );
         self.server.stop().await;
         self.server.check_log(&self.expected_errors);
     }
@@ -268,13 +323,25 @@ pub struct Server {
 }
 
 impl Server {
-    pub async fn new(graph: &Graph, portals: &Portals, extra: &BTreeMap<&'static str, String>) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let folder = std::env::temp_dir().join(format!("separator-test-{}", uuid::Uuid::new_v4().simple()));
+    pub async fn new(
+        graph: &Graph,
+        portals: &Portals,
+        extra: &BTreeMap<&'static str, String>,
+    ) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let folder =
+            std::env::temp_dir().join(format!("separator-test-{}", uuid::Uuid::new_v4().simple()));
         std::fs::create_dir_all(&folder).unwrap();
         let mut variables: BTreeMap<String, String> = [
             ("SEPARATOR_LISTEN", format!("127.0.0.1:{port}")),
-            ("SEPARATOR_DATA_DIR", folder.join("data").display().to_string()),
+            (
+                "SEPARATOR_DATA_DIR",
+                folder.join("data").display().to_string(),
+            ),
             ("SEPARATOR_GRAPH_URL", graph.url()),
             ("SEPARATOR_FACEBOOK_URL", graph.url()),
             ("SEPARATOR_BITRIX_OAUTH_URL", portals.oauth_url()),
@@ -287,8 +354,18 @@ impl Server {
         if let Some(url) = &database {
             variables.insert("SEPARATOR_DATABASE_URL".to_owned(), url.clone());
         }
-        variables.extend(extra.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
-        Self { port, folder, variables, child: None, database }
+        variables.extend(
+            extra
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone())),
+        );
+        Self {
+            port,
+            folder,
+            variables,
+            child: None,
+            database,
+        }
     }
 
     pub fn domain(&self) -> String {
@@ -324,7 +401,10 @@ impl Server {
 
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_separator"));
-        command.args(arguments).current_dir(&self.folder).envs(&self.variables);
+        command
+            .args(arguments)
+            .current_dir(&self.folder)
+            .envs(&self.variables);
         command
     }
 
@@ -334,16 +414,34 @@ impl Server {
         let url = format!("{}/readyz", self.url());
         let deadline = tokio::time::Instant::now() + PATIENCE;
         let http = http();
-        while !http.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
-            assert!(tokio::time::Instant::now() < deadline, "not ready\n{}", self.log_tail());
+        while !http
+            .get(&url)
+            .send()
+            .await
+            .is_ok_and(|answer| answer.status().is_success())
+        {
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "not ready\n{}",
+                self.log_tail()
+            );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
     /// Starts the program without waiting.
     pub fn spawn(&mut self) {
-        let log = std::fs::File::options().create(true).append(true).open(self.log_file()).unwrap();
-        let child = self.command(&["serve"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_file())
+            .unwrap();
+        let child = self
+            .command(&["serve"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn();
         self.child = Some(child.unwrap());
     }
 
@@ -357,8 +455,13 @@ impl Server {
 
     /// Stops the program politely (SIGTERM) and expects it to end well.
     pub async fn stop(&mut self) {
-        let Some(mut child) = self.child.take() else { return };
-        let told = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+        let Some(mut child) = self.child.take() else {
+            return;
+        };
+        let told = Command::new("kill")
+            .args(["-TERM", &child.id().to_string()])
+            .status()
+            .unwrap();
         assert!(told.success());
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
@@ -376,13 +479,33 @@ impl Server {
 
     /// Creates the first administrator and a key for the API.
     pub fn first_key(&self) -> String {
-        let user = self.command(&["user", "create", "--email", "admin@example.com"]).output().unwrap();
-        assert!(user.status.success(), "{}", String::from_utf8_lossy(&user.stderr));
-        let key = self
-            .command(&["key", "create", "--user", "admin@example.com", "--scope", "manage", "--name", "test"])
+        let user = self
+            .command(&["user", "create", "--email", "admin@example.com"])
             .output()
             .unwrap();
-        assert!(key.status.success(), "{}", String::from_utf8_lossy(&key.stderr));
+        assert!(
+            user.status.success(),
+            "{}",
+            String::from_utf8_lossy(&user.stderr)
+        );
+        let key = self
+            .command(&[
+                "key",
+                "create",
+                "--user",
+                "admin@example.com",
+                "--scope",
+                "manage",
+                "--name",
+                "test",
+            ])
+            .output()
+            .unwrap();
+        assert!(
+            key.status.success(),
+            "{}",
+            String::from_utf8_lossy(&key.stderr)
+        );
         String::from_utf8(key.stdout).unwrap().trim().to_owned()
     }
 
@@ -394,9 +517,15 @@ impl Server {
         }
         for line in log.lines() {
             assert!(!line.contains("panicked"), "a panic: {line}");
-            assert!(!line.contains("4915755509876"), "a customer's number in the log: {line}");
+            assert!(
+                !line.contains("4915755509876"),
+                "a customer's number in the log: {line}"
+            );
             let announced = expected.iter().any(|words| line.contains(words.as_str()));
-            assert!(!line.contains("ERROR") || announced, "an error that the test did not announce: {line}");
+            assert!(
+                !line.contains("ERROR") || announced,
+                "an error that the test did not announce: {line}"
+            );
         }
     }
 }
@@ -425,15 +554,20 @@ impl Api {
     /// A call; gives the status and the body.
     pub async fn call(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
-        let mut request =
-            self.http.request(method, format!("{}/api/v1/{path}", self.base)).bearer_auth(&self.key);
+        let mut request = self
+            .http
+            .request(method, format!("{}/api/v1/{path}", self.base))
+            .bearer_auth(&self.key);
         if let Some(body) = body {
             request = request.json(&body);
         }
         let answer = request.send().await.unwrap();
         let status = answer.status().as_u16();
         let text = answer.text().await.unwrap();
-        (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+        (
+            status,
+            serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        )
     }
 
     pub async fn get(&self, path: &str) -> Value {
@@ -444,7 +578,10 @@ impl Api {
 
     pub async fn create(&self, path: &str, body: Value) -> Value {
         let (status, answer) = self.call("POST", path, Some(body)).await;
-        assert!((200..300).contains(&status), "POST {path}: {status} {answer:#}");
+        assert!(
+            (200..300).contains(&status),
+            "POST {path}: {status} {answer:#}"
+        );
         answer
     }
 
@@ -462,7 +599,10 @@ impl Api {
             if condition(&body) {
                 return body;
             }
-            assert!(tokio::time::Instant::now() < deadline, "GET {path} stayed at {body:#}");
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "GET {path} stayed at {body:#}"
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -494,16 +634,26 @@ async fn make_database() -> Option<String> {
 
 fn drop_database(url: &str) {
     let (server, name) = url.rsplit_once('/').unwrap();
-    psql(&format!("{server}/postgres"), &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
+    psql(
+        &format!("{server}/postgres"),
+        &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"),
+    );
 }
 
 fn psql(url: &str, statement: &str) {
-    let done = Command::new("psql").args(["-q", url, "-c", statement]).stdin(Stdio::null()).output().unwrap();
-    assert!(done.status.success() || std::thread::panicking(), "{}", String::from_utf8_lossy(&done.stderr));
+    let done = Command::new("psql")
+        .args(["-q", url, "-c", statement])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(
+        done.status.success() || std::thread::panicking(),
+        "{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
 }
 
 /// A customer who shows a phone number.
 pub fn lena() -> Customer {
     Customer::with_phone("4915755509876").named("Lena Klein")
 }
-

@@ -1,9 +1,19 @@
 //! What every part of the running program shares.
 
 use crate::{
-    deliver::Dispatcher, identifiers::Ids, intake::Intake, media::Media, metrics::Metrics,
-    outgoing::Outgoing, portal::Portals, receive::{Committer, keys::CallbackKeys}, registry::Directory, seal::Sealer,
-    settings::Settings, store::Store, time::Clock,
+    deliver::Dispatcher,
+    identifiers::Ids,
+    intake::Intake,
+    media::Media,
+    metrics::Metrics,
+    outgoing::Outgoing,
+    portal::Portals,
+    receive::{Committer, keys::CallbackKeys},
+    registry::Directory,
+    seal::Sealer,
+    settings::Settings,
+    store::Store,
+    time::Clock,
 };
 
 /// The running program; handed around as `Arc<App>`.

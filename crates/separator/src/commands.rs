@@ -93,11 +93,13 @@ struct KeyCreate {
 }
 
 fn role(text: &str) -> Result<Role, String> {
-    text.parse().map_err(|_| "must be admin or integrator".to_owned())
+    text.parse()
+        .map_err(|_| "must be admin or integrator".to_owned())
 }
 
 fn scope(text: &str) -> Result<Scope, String> {
-    text.parse().map_err(|_| "must be manage or callback".to_owned())
+    text.parse()
+        .map_err(|_| "must be manage or callback".to_owned())
 }
 
 /// Why a command ended badly.
@@ -118,7 +120,10 @@ impl From<StartError> for Failure {
 /// Runs the command that the arguments of the process name.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return report(&Failure::Failed(error.into())),
     };
@@ -151,8 +156,12 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Sandbox(arguments) => sandbox_command::run(arguments, stop_on_signal())
             .await
             .map_err(Failure::Failed),
-        Command::User { command: UserCommand::Create(user) } => create_user(user).await,
-        Command::Key { command: KeyCommand::Create(key) } => create_key(key).await,
+        Command::User {
+            command: UserCommand::Create(user),
+        } => create_user(user).await,
+        Command::Key {
+            command: KeyCommand::Create(key),
+        } => create_key(key).await,
     }
 }
 
@@ -199,10 +208,17 @@ async fn create_user(user: UserCreate) -> Result<(), Failure> {
     };
     let (clock, chance) = (Clock::System, Chance::System);
     let ids = Ids::new(clock.clone(), chance.clone());
-    let created =
-        users::create_user(&store, &clock, &ids, &chance, &user.email, password, user.role)
-            .await
-            .map_err(|error| Failure::Failed(error.into()))?;
+    let created = users::create_user(
+        &store,
+        &clock,
+        &ids,
+        &chance,
+        &user.email,
+        password,
+        user.role,
+    )
+    .await
+    .map_err(|error| Failure::Failed(error.into()))?;
     if let Some(token) = created.sign_in_link_token {
         let base = site_address(&store, &settings).await?;
         print(&format!("{base}/sign-in/{}", token.expose()))?;
@@ -227,10 +243,11 @@ async fn create_key(key: KeyCreate) -> Result<(), Failure> {
     let store = serve::open_store(&settings).await?;
     let (clock, chance) = (Clock::System, Chance::System);
     let ids = Ids::new(clock.clone(), chance.clone());
-    let made =
-        users::create_key(&store, &clock, &ids, &chance, &key.user, key.scope, &key.name)
-            .await
-            .map_err(|error| Failure::Failed(error.into()))?;
+    let made = users::create_key(
+        &store, &clock, &ids, &chance, &key.user, key.scope, &key.name,
+    )
+    .await
+    .map_err(|error| Failure::Failed(error.into()))?;
     print(made.expose())?;
     store.close().await;
     Ok(())

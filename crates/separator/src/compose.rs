@@ -89,7 +89,9 @@ pub enum Error {
 pub async fn send(app: &App, phone: Uuid, to: &To, what: Outgoing) -> Result<Uuid, Error> {
     check(&what)?;
     if let Outgoing::MediaLink { link, .. } = &what {
-        app.outgoing.vet(link).map_err(|error| Error::Forbidden(error.to_string()))?;
+        app.outgoing
+            .vet(link)
+            .map_err(|error| Error::Forbidden(error.to_string()))?;
     }
     // Another writer may make the same person at the same moment; then the second look finds it.
     match try_send(app, phone, to, &what).await {
@@ -116,21 +118,36 @@ fn check(what: &Outgoing) -> Result<(), Error> {
 async fn try_send(app: &App, phone: Uuid, to: &To, what: &Outgoing) -> Result<Uuid, Error> {
     let registry = app.directory.snapshot();
     let Some(phone) = registry.phones.get(&phone) else {
-        return Err(Error::Forbidden("the number does not exist any more".to_owned()));
+        return Err(Error::Forbidden(
+            "the number does not exist any more".to_owned(),
+        ));
     };
     let (alias, named) = match to {
         To::Phone(digits) if registry.is_own_number(digits) => return Err(Error::OwnNumber),
-        To::Phone(digits) => {
-            (canonical(digits), Named { wa_id: Some(digits.as_str()), ..Named::default() })
-        }
-        To::UserId(id) => (id.clone(), Named { user_id: Some(id.as_str()), ..Named::default() }),
+        To::Phone(digits) => (
+            canonical(digits),
+            Named {
+                wa_id: Some(digits.as_str()),
+                ..Named::default()
+            },
+        ),
+        To::UserId(id) => (
+            id.clone(),
+            Named {
+                user_id: Some(id.as_str()),
+                ..Named::default()
+            },
+        ),
     };
     let known = Known::of_person(&app.store, &alias).await?;
     // Meta's own form of a number is kept where it is known: it is the one that reaches the person.
     let known_already = known.persons.values().any(|person| {
         person.account == phone.account_id
             && named.wa_id.is_some_and(|digits| {
-                person.wa_id.as_deref().is_some_and(|own| canonical(own) == canonical(digits))
+                person
+                    .wa_id
+                    .as_deref()
+                    .is_some_and(|own| canonical(own) == canonical(digits))
             })
     });
     let now = app.clock.now();
@@ -176,9 +193,17 @@ fn task(what: &Outgoing) -> (String, String, Task) {
         Outgoing::Text(body) => (
             "text".to_owned(),
             body.clone(),
-            Task::Text { body: body.clone(), context: None, confirm: None },
+            Task::Text {
+                body: body.clone(),
+                context: None,
+                confirm: None,
+            },
         ),
-        Outgoing::MediaLink { link, filename, caption } => {
+        Outgoing::MediaLink {
+            link,
+            filename,
+            caption,
+        } => {
             let name = filename.as_deref().unwrap_or_else(|| link.path());
             let kind = kind_of_name(name);
             let task = Task::Media {
@@ -188,9 +213,18 @@ fn task(what: &Outgoing) -> (String, String, Task) {
                 filename: filename.clone(),
                 caption: caption.clone(),
             };
-            (kind.to_owned(), caption.clone().or(filename.clone()).unwrap_or_default(), task)
+            (
+                kind.to_owned(),
+                caption.clone().or(filename.clone()).unwrap_or_default(),
+                task,
+            )
         }
-        Outgoing::MediaId { id, kind, filename, caption } => {
+        Outgoing::MediaId {
+            id,
+            kind,
+            filename,
+            caption,
+        } => {
             let task = Task::Media {
                 kind: kind.clone(),
                 id: Some(id.clone()),
@@ -198,9 +232,17 @@ fn task(what: &Outgoing) -> (String, String, Task) {
                 filename: filename.clone(),
                 caption: caption.clone(),
             };
-            (kind.clone(), caption.clone().or(filename.clone()).unwrap_or_default(), task)
+            (
+                kind.clone(),
+                caption.clone().or(filename.clone()).unwrap_or_default(),
+                task,
+            )
         }
-        Outgoing::Template { name, language, components } => {
+        Outgoing::Template {
+            name,
+            language,
+            components,
+        } => {
             let task = Task::Template {
                 name: name.clone(),
                 language: language.clone(),
@@ -213,7 +255,9 @@ fn task(what: &Outgoing) -> (String, String, Task) {
 
 /// What kind of message a file of this name is; Meta fetches links by itself, so only the name can tell.
 fn kind_of_name(name: &str) -> &'static str {
-    let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+    let extension = name
+        .rsplit_once('.')
+        .map(|(_, extension)| extension.to_ascii_lowercase());
     match extension.as_deref() {
         Some("jpg" | "jpeg" | "png") => "image",
         Some("mp4" | "3gp") => "video",
@@ -237,9 +281,15 @@ mod tests {
 
     #[test]
     fn limits_are_checked_before_anything_is_stored() {
-        assert!(matches!(check(&Outgoing::Text(" ".into())), Err(Error::Empty)));
+        assert!(matches!(
+            check(&Outgoing::Text(" ".into())),
+            Err(Error::Empty)
+        ));
         let long = "ä".repeat(4097);
-        assert!(matches!(check(&Outgoing::Text(long)), Err(Error::TooLong { limit: 4096 })));
+        assert!(matches!(
+            check(&Outgoing::Text(long)),
+            Err(Error::TooLong { limit: 4096 })
+        ));
         assert!(check(&Outgoing::Text("ä".repeat(4096))).is_ok());
     }
 

@@ -83,7 +83,12 @@ impl Dispatcher {
     /// A dispatcher whose workers begin with [`run`].
     pub fn new(clock: Clock) -> Self {
         let (wakes, waiting) = mpsc::unbounded_channel();
-        Self { clock, wakes, waiting: Mutex::new(Some(waiting)), paces: Mutex::default() }
+        Self {
+            clock,
+            wakes,
+            waiting: Mutex::new(Some(waiting)),
+            paces: Mutex::default(),
+        }
     }
 
     /// Tells that a number has something for a side. An optimization: the lanes are looked over anyway.
@@ -110,7 +115,12 @@ impl Dispatcher {
 
 /// Delivers until told to stop, then lets what is in flight end.
 pub async fn run(app: Arc<App>, lease: Lease, stop: CancellationToken) {
-    let waiting = app.dispatcher.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let waiting = app
+        .dispatcher
+        .waiting
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
     let Some(mut waiting) = waiting else {
         tracing::error!("delivery was started twice");
         return;
@@ -182,7 +192,11 @@ pub enum Retry {
 
 /// Puts a failed message back on its way.
 pub async fn retry(app: &App, message: Uuid) -> Result<Retry, store::Error> {
-    let Some(facts) = messages::by_id(&app.store, &[message]).await?.into_iter().next() else {
+    let Some(facts) = messages::by_id(&app.store, &[message])
+        .await?
+        .into_iter()
+        .next()
+    else {
         return Ok(Retry::Unknown);
     };
     if facts.state != State::Failed {
@@ -198,8 +212,16 @@ pub async fn retry(app: &App, message: Uuid) -> Result<Retry, store::Error> {
     // Meta accepted it and told of its failure later: it is sent anew.
     let media = facts.media;
     let task = match (facts.inbound, facts.kind.as_str(), media) {
-        (false, "text", None) => Task::Text { body: facts.text, context: None, confirm: None },
-        (false, _, Some(_)) => Task::File { caption: None, context: None, confirm: None },
+        (false, "text", None) => Task::Text {
+            body: facts.text,
+            context: None,
+            confirm: None,
+        },
+        (false, _, Some(_)) => Task::File {
+            caption: None,
+            context: None,
+            confirm: None,
+        },
         _ => return Ok(Retry::Unknown),
     };
     let now = app.clock.now();

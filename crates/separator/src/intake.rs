@@ -143,8 +143,7 @@ async fn translate(app: &Arc<App>, receipts: &[Receipt]) -> Result<(), Failure> 
     let parsed = guarded(|| receipts.iter().map(Parsed::read).collect::<Vec<_>>())?;
     let known = Known::load(&app.store, &parsed).await?;
     let work = guarded(|| {
-        let mut work =
-            Work::new(&registry, known, app.clock.now(), &app.ids);
+        let mut work = Work::new(&registry, known, app.clock.now(), &app.ids);
         for (receipt, parsed) in receipts.iter().zip(&parsed) {
             work.begin(receipt);
             match parsed {

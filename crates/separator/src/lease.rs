@@ -49,7 +49,9 @@ pub fn lock_folder(folder: &Path) -> Result<Lease, NoLease> {
         .write(true)
         .open(folder.join("separator.lock"))?;
     match file.try_lock() {
-        Ok(()) => Ok(Lease { _proof: Arc::new(Proof::Folder { _lock: file }) }),
+        Ok(()) => Ok(Lease {
+            _proof: Arc::new(Proof::Folder { _lock: file }),
+        }),
         Err(std::fs::TryLockError::WouldBlock) => Err(NoLease::FolderInUse),
         Err(std::fs::TryLockError::Error(error)) => Err(error.into()),
     }
@@ -66,11 +68,19 @@ pub async fn take_row(store: &Store, clock: &Clock, owner: &str) -> Result<Optio
             &[Cell::text(owner), (now + LENGTH).0.into(), now.0.into()],
         )
         .await?;
-    Ok((taken > 0).then(|| Lease { _proof: Arc::new(Proof::Row) }))
+    Ok((taken > 0).then(|| Lease {
+        _proof: Arc::new(Proof::Row),
+    }))
 }
 
 /// Keeps the row fresh; ends, and cancels `lost`, when another process has it or the database is away for too long.
-pub async fn keep_row(store: Store, clock: Clock, owner: String, stop: CancellationToken, lost: CancellationToken) {
+pub async fn keep_row(
+    store: Store,
+    clock: Clock,
+    owner: String,
+    stop: CancellationToken,
+    lost: CancellationToken,
+) {
     let mut fresh_until = clock.now() + LENGTH;
     loop {
         tokio::select! {
@@ -98,7 +108,10 @@ pub async fn keep_row(store: Store, clock: Clock, owner: String, stop: Cancellat
 /// Gives the row back, so that the next process need not wait for its end.
 pub async fn give_back(store: &Store, owner: &str) -> Result<(), Error> {
     store
-        .execute("DELETE FROM leases WHERE name = 'delivery' AND owner = $1", &[Cell::text(owner)])
+        .execute(
+            "DELETE FROM leases WHERE name = 'delivery' AND owner = $1",
+            &[Cell::text(owner)],
+        )
         .await?;
     Ok(())
 }

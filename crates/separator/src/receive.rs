@@ -77,7 +77,14 @@ impl Committer {
     ) -> Self {
         let (queue, waiting) = mpsc::channel(4 * GROUP);
         let pressure = Arc::new(AtomicUsize::new(0));
-        tasks.spawn(commit_groups(waiting, store, clock, ids, intake, Arc::clone(&pressure)));
+        tasks.spawn(commit_groups(
+            waiting,
+            store,
+            clock,
+            ids,
+            intake,
+            Arc::clone(&pressure),
+        ));
         Self { queue, pressure }
     }
 
@@ -90,7 +97,12 @@ impl Committer {
     ) -> Result<Committed, NotStored> {
         let (answer, committed) = oneshot::channel();
         self.queue
-            .send(Pending { source, owner, body, answer })
+            .send(Pending {
+                source,
+                owner,
+                body,
+                answer,
+            })
             .await
             .map_err(|_closed| NotStored)?;
         committed.await.map_err(|_gone| NotStored)?
@@ -119,8 +131,19 @@ async fn commit_groups(
             .drain(..)
             .map(|pending| {
                 answers.push(pending.answer);
-                let Pending { source, owner, body, .. } = pending;
-                Receipt { id: ids.next(), source, owner, received_at, body }
+                let Pending {
+                    source,
+                    owner,
+                    body,
+                    ..
+                } = pending;
+                Receipt {
+                    id: ids.next(),
+                    source,
+                    owner,
+                    received_at,
+                    body,
+                }
             })
             .collect();
         let stored = receipts::commit(&store, receipts).await;
@@ -151,6 +174,10 @@ async fn read_body(body: Body) -> Result<Bytes, StatusCode> {
     to_bytes(body, BODY_LIMIT).await.map_err(|error| {
         let too_large = std::error::Error::source(&error)
             .is_some_and(|source| source.to_string().contains("length limit"));
-        if too_large { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST }
+        if too_large {
+            StatusCode::PAYLOAD_TOO_LARGE
+        } else {
+            StatusCode::BAD_REQUEST
+        }
     })
 }

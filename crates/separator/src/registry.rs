@@ -34,9 +34,15 @@ pub struct Site {
 impl Site {
     /// Base address without a trailing slash. Loopback hosts speak plain HTTP, all others HTTPS.
     pub fn base_url(&self) -> String {
-        let host = self.domain.rsplit_once(':').map_or(self.domain.as_str(), |(host, _)| host);
+        let host = self
+            .domain
+            .rsplit_once(':')
+            .map_or(self.domain.as_str(), |(host, _)| host);
         let loopback = host == "localhost"
-            || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+            || host
+                .trim_matches(['[', ']'])
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|ip| ip.is_loopback());
         let scheme = if loopback { "http" } else { "https" };
         format!("{scheme}://{}", self.domain)
     }
@@ -297,9 +303,15 @@ impl Registry {
             registry.accounts.insert(account.id, account);
         }
         for phone in store::setup::phones(store).await? {
-            registry.phones_by_number_id.insert(phone.phone_number_id.clone(), phone.id);
+            registry
+                .phones_by_number_id
+                .insert(phone.phone_number_id.clone(), phone.id);
             if let Some(instance) = phone.instance_id {
-                registry.phones_by_instance.entry(instance).or_default().push(phone.id);
+                registry
+                    .phones_by_instance
+                    .entry(instance)
+                    .or_default()
+                    .push(phone.id);
             }
             registry.phones.insert(phone.id, phone);
         }
@@ -329,12 +341,17 @@ impl Registry {
 
     /// The number with Meta's phone number id.
     pub fn phone_by_number_id(&self, phone_number_id: &str) -> Option<&Phone> {
-        self.phones.get(self.phones_by_number_id.get(phone_number_id)?)
+        self.phones
+            .get(self.phones_by_number_id.get(phone_number_id)?)
     }
 
     /// The numbers linked to a portal.
     pub fn phones_of(&self, instance: Uuid) -> impl Iterator<Item = &Phone> {
-        self.phones_by_instance.get(&instance).into_iter().flatten().filter_map(|id| self.phones.get(id))
+        self.phones_by_instance
+            .get(&instance)
+            .into_iter()
+            .flatten()
+            .filter_map(|id| self.phones.get(id))
     }
 
     /// The installations on a portal, one for each application.
@@ -361,7 +378,10 @@ impl Registry {
     pub fn phone_on_line(&self, instance: Uuid, connector: &str, line: i64) -> Option<&Phone> {
         self.phones_of(instance).find(|phone| {
             phone.line_id == Some(line)
-                && phone.connector.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(connector))
+                && phone
+                    .connector
+                    .as_deref()
+                    .is_some_and(|own| own.eq_ignore_ascii_case(connector))
         })
     }
 

@@ -51,12 +51,18 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments, stop: CancellationToken) -> anyhow::Result<()> {
     let [server, phone, line] = ports(arguments.port)?;
     let folder = Folder::new()?;
-    let graph = Graph::start(graph::Settings { listen: phone, ..graph::Settings::default() })
-        .await
-        .context("the stand-in for Meta did not start")?;
-    let portals = Portals::start(portal::Settings { listen: line, ..portal::Settings::default() })
-        .await
-        .context("the stand-in for Bitrix24 did not start")?;
+    let graph = Graph::start(graph::Settings {
+        listen: phone,
+        ..graph::Settings::default()
+    })
+    .await
+    .context("the stand-in for Meta did not start")?;
+    let portals = Portals::start(portal::Settings {
+        listen: line,
+        ..portal::Settings::default()
+    })
+    .await
+    .context("the stand-in for Bitrix24 did not start")?;
     let settings = settings(&arguments, server, &folder, &graph, &portals)?;
     logging::init(&settings.log, settings.log_format)?;
     let (key, link) = first_user(&settings).await?;
@@ -152,9 +158,19 @@ async fn first_user(settings: &Settings) -> anyhow::Result<(String, String)> {
     let ids = Ids::new(clock.clone(), chance.clone());
     let created =
         users::create_user(&store, &clock, &ids, &chance, EMAIL, None, Role::Admin).await?;
-    let token = created.sign_in_link_token.context("no sign-in link was made")?;
-    let key =
-        users::create_key(&store, &clock, &ids, &chance, EMAIL, Scope::Manage, "sandbox").await?;
+    let token = created
+        .sign_in_link_token
+        .context("no sign-in link was made")?;
+    let key = users::create_key(
+        &store,
+        &clock,
+        &ids,
+        &chance,
+        EMAIL,
+        Scope::Manage,
+        "sandbox",
+    )
+    .await?;
     store.close().await;
     let link = format!("http://{}/sign-in/{}", settings.listen, token.expose());
     Ok((key.expose().to_owned(), link))
@@ -168,13 +184,21 @@ struct Api {
 }
 
 impl Api {
-    async fn call(&self, method: reqwest::Method, path: &str, body: &Value) -> anyhow::Result<Value> {
+    async fn call(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: &Value,
+    ) -> anyhow::Result<Value> {
         let request = self
             .http
             .request(method, format!("{}/api/v1/{path}", self.base))
             .bearer_auth(&self.key)
             .json(body);
-        let response = request.send().await.with_context(|| format!("{path} did not answer"))?;
+        let response = request
+            .send()
+            .await
+            .with_context(|| format!("{path} did not answer"))?;
         let status = response.status();
         let text = response.text().await?;
         if !status.is_success() {
@@ -205,7 +229,9 @@ async fn set_up(
         key: key.to_owned(),
     };
     let meta = graph::Settings::default();
-    let site = api.create("sites", json!({ "domain": address.to_string() })).await?;
+    let site = api
+        .create("sites", json!({ "domain": address.to_string() }))
+        .await?;
     let app = api
         .create(
             "waba/apps",
@@ -216,7 +242,10 @@ async fn set_up(
         )
         .await?;
     let account = api
-        .create("waba/accounts", json!({ "app": app["id"], "waba_id": meta.waba_id, "name": meta.business_name }))
+        .create(
+            "waba/accounts",
+            json!({ "app": app["id"], "waba_id": meta.waba_id, "name": meta.business_name }),
+        )
         .await?;
     let phone = api
         .create(
@@ -227,10 +256,17 @@ async fn set_up(
             }),
         )
         .await?;
-    let callback = app["callback_url"].as_str().context("the app has no callback address")?;
+    let callback = app["callback_url"]
+        .as_str()
+        .context("the app has no callback address")?;
     graph.set_callback(&Url::parse(callback)?);
-    let verify_token = app["verify_token"].as_str().context("the app has no verify token")?;
-    graph.handshake_with(verify_token).await.context("the webhook handshake failed")?;
+    let verify_token = app["verify_token"]
+        .as_str()
+        .context("the app has no verify token")?;
+    graph
+        .handshake_with(verify_token)
+        .await
+        .context("the webhook handshake failed")?;
 
     let bitrix = api
         .create(
@@ -241,17 +277,28 @@ async fn set_up(
             }),
         )
         .await?;
-    let install_url = bitrix["install_url"].as_str().context("the application has no address")?;
+    let install_url = bitrix["install_url"]
+        .as_str()
+        .context("the application has no address")?;
     let portal = portals.add("sandbox");
-    let installation =
-        portal.save_local_app(LocalApp::api_only(CLIENT_ID, CLIENT_SECRET, install_url)).await;
+    let installation = portal
+        .save_local_app(LocalApp::api_only(CLIENT_ID, CLIENT_SECRET, install_url))
+        .await;
     if installation.status != Some(200) {
-        bail!("the install event was answered with {:?}", installation.status);
+        bail!(
+            "the install event was answered with {:?}",
+            installation.status
+        );
     }
     let instances = api.read("bitrix/instances").await?;
     let instance = &instances["items"][0]["id"];
     let path = format!("waba/phones/{}", phone["id"].as_str().unwrap_or_default());
-    api.call(reqwest::Method::PATCH, &path, &json!({ "instance": instance })).await?;
+    api.call(
+        reqwest::Method::PATCH,
+        &path,
+        &json!({ "instance": instance }),
+    )
+    .await?;
     loop {
         let phone = api.read(&path).await?;
         match phone["connection"].as_str() {
@@ -265,8 +312,14 @@ async fn set_up(
         ("Separator".to_owned(), format!("http://{address}/")),
     ]);
     portals.set_links(vec![
-        portal::Link { label: "Phone (customer)".to_owned(), url: graph.url() },
-        portal::Link { label: "Separator".to_owned(), url: format!("http://{address}/") },
+        portal::Link {
+            label: "Phone (customer)".to_owned(),
+            url: graph.url(),
+        },
+        portal::Link {
+            label: "Separator".to_owned(),
+            url: format!("http://{address}/"),
+        },
     ]);
     Ok(())
 }

@@ -57,7 +57,9 @@ pub enum StartError {
     #[error("database_url: {0}")]
     Database(store::Error),
     /// Secrets in the database do not open.
-    #[error("encryption_key: the secrets in the database do not open with this key ({0}); use the key that wrote them")]
+    #[error(
+        "encryption_key: the secrets in the database do not open with this key ({0}); use the key that wrote them"
+    )]
     WrongKey(store::Error),
     /// The HTTP client.
     #[error("the HTTP client could not be made: {0}")]
@@ -86,12 +88,17 @@ pub async fn open_store(settings: &Settings) -> Result<Store, StartError> {
 }
 
 fn prepare_folder(folder: &Path) -> Result<(), StartError> {
-    let failed = |why| StartError::DataFolder { folder: folder.display().to_string(), why };
+    let failed = |why| StartError::DataFolder {
+        folder: folder.display().to_string(),
+        why,
+    };
     std::fs::create_dir_all(folder).map_err(failed)?;
     // Writing is the only honest test of being able to write.
     let probe = folder.join(".writable");
     let mut file = std::fs::File::create(&probe).map_err(failed)?;
-    file.write_all(b"separator").and_then(|()| file.sync_all()).map_err(failed)?;
+    file.write_all(b"separator")
+        .and_then(|()| file.sync_all())
+        .map_err(failed)?;
     std::fs::remove_file(&probe).map_err(failed)
 }
 
@@ -101,20 +108,28 @@ pub async fn build(settings: Settings, tasks: &TaskTracker) -> Result<Arc<App>, 
     let store = open_store(&settings).await?;
     let keys = settings.encryption_key.as_deref();
     let sealer = Sealer::prepare(keys, &settings.data_dir, Chance::System)?;
-    let directory = Directory::load(&store, &sealer).await.map_err(|error| match error {
-        store::Error::Inconsistent { .. } => StartError::WrongKey(error),
-        other => StartError::Database(other),
-    })?;
+    let directory = Directory::load(&store, &sealer)
+        .await
+        .map_err(|error| match error {
+            store::Error::Inconsistent { .. } => StartError::WrongKey(error),
+            other => StartError::Database(other),
+        })?;
     let ids = Ids::new(clock.clone(), Chance::System);
-    if let Some(largest) =
-        store::receipts::largest_id(&store).await.map_err(StartError::Database)?
+    if let Some(largest) = store::receipts::largest_id(&store)
+        .await
+        .map_err(StartError::Database)?
     {
         ids.seed(largest);
     }
     let outgoing = Outgoing::new(settings.allow_addresses.clone(), &settings.services())?;
     let intake = Intake::default();
-    let committer =
-        Committer::start(store.clone(), clock.clone(), ids.clone(), intake.clone(), tasks);
+    let committer = Committer::start(
+        store.clone(),
+        clock.clone(),
+        ids.clone(),
+        intake.clone(),
+        tasks,
+    );
     Ok(Arc::new(App {
         callback_keys: CallbackKeys::new(clock.clone()),
         dispatcher: Dispatcher::new(clock.clone()),
@@ -140,10 +155,26 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .route("/api/waba/", get(receive::meta::handshake).head(probe).post(receive::meta::webhook))
-        .route("/api/waba", get(receive::meta::handshake).head(probe).post(receive::meta::webhook))
-        .route("/api/bitrix/", get(receive::bitrix::probe).post(receive::bitrix::event))
-        .route("/api/bitrix", get(receive::bitrix::probe).post(receive::bitrix::event))
+        .route(
+            "/api/waba/",
+            get(receive::meta::handshake)
+                .head(probe)
+                .post(receive::meta::webhook),
+        )
+        .route(
+            "/api/waba",
+            get(receive::meta::handshake)
+                .head(probe)
+                .post(receive::meta::webhook),
+        )
+        .route(
+            "/api/bitrix/",
+            get(receive::bitrix::probe).post(receive::bitrix::event),
+        )
+        .route(
+            "/api/bitrix",
+            get(receive::bitrix::probe).post(receive::bitrix::event),
+        )
         .route("/placement/", get(placement).post(placement))
         .route("/media/{token}", get(media::serve))
         .merge(api::routes())
@@ -167,7 +198,11 @@ async fn placement() -> Html<&'static str> {
 async fn ready(State(app): State<Arc<App>>) -> Response {
     match app.store.fetch("SELECT 1 AS one", &[]).await {
         Ok(_) => "ready\n".into_response(),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response(),
+        Err(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the database does not answer\n",
+        )
+            .into_response(),
     }
 }
 
@@ -187,7 +222,9 @@ pub async fn run(
     let committing = TaskTracker::new();
     let app = build(settings, &committing).await?;
     let listener = listen(address).map_err(|why| StartError::Listen { address, why })?;
-    let local = listener.local_addr().map_err(|why| StartError::Listen { address, why })?;
+    let local = listener
+        .local_addr()
+        .map_err(|why| StartError::Listen { address, why })?;
 
     let workers = TaskTracker::new();
     workers.spawn(start_workers(Arc::clone(&app), folder, stop.clone()));
@@ -197,8 +234,7 @@ pub async fn run(
         // Answers are small and awaited; a connection where this fails works all the same.
         let _ = connection.set_nodelay(true);
     });
-    let service =
-        router(Arc::clone(&app)).into_make_service_with_connect_info::<SocketAddr>();
+    let service = router(Arc::clone(&app)).into_make_service_with_connect_info::<SocketAddr>();
     let served = axum::serve(listener, service)
         .with_graceful_shutdown(stop.clone().cancelled_owned())
         .into_future();
@@ -214,7 +250,10 @@ pub async fn run(
     }
     stop.cancel();
     workers.close();
-    if tokio::time::timeout(LAST_CALLS, workers.wait()).await.is_err() {
+    if tokio::time::timeout(LAST_CALLS, workers.wait())
+        .await
+        .is_err()
+    {
         tracing::warn!("some calls did not end in time; they are looked up at the next start");
     }
     app.store.close().await;

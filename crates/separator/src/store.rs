@@ -255,7 +255,11 @@ impl Row {
             (true, true) => "is NULL".to_owned(),
             (true, false) => error.to_string(),
         };
-        Error::Inconsistent { table: "(query)", column, why }
+        Error::Inconsistent {
+            table: "(query)",
+            column,
+            why,
+        }
     }
 }
 
@@ -267,7 +271,10 @@ pub struct Store {
 
 #[derive(Debug, Clone)]
 enum Pools {
-    Sqlite { writer: SqlitePool, readers: SqlitePool },
+    Sqlite {
+        writer: SqlitePool,
+        readers: SqlitePool,
+    },
     Postgres(PgPool),
 }
 
@@ -303,7 +310,9 @@ impl Store {
             .min_connections(1)
             .connect_with(options.pragma("cache_size", "-2000").read_only(false))
             .await?;
-        let store = Self { pools: Pools::Sqlite { writer, readers } };
+        let store = Self {
+            pools: Pools::Sqlite { writer, readers },
+        };
         store.migrate().await?;
         Ok(store)
     }
@@ -315,7 +324,9 @@ impl Store {
             .acquire_timeout(std::time::Duration::from_secs(5))
             .connect(url)
             .await?;
-        let store = Self { pools: Pools::Postgres(pool) };
+        let store = Self {
+            pools: Pools::Postgres(pool),
+        };
         store.migrate().await?;
         Ok(store)
     }
@@ -373,12 +384,14 @@ impl Store {
     /// Runs one statement in a transaction of its own; gives the number of rows it touched.
     pub async fn execute(&self, sql: &str, cells: &[Cell]) -> Result<u64, Error> {
         Ok(match &self.pools {
-            Pools::Sqlite { writer, .. } => {
-                bound!(sql.to_owned(), cells).execute(writer).await?.rows_affected()
-            }
-            Pools::Postgres(pool) => {
-                bound!(sql.to_owned(), cells).execute(pool).await?.rows_affected()
-            }
+            Pools::Sqlite { writer, .. } => bound!(sql.to_owned(), cells)
+                .execute(writer)
+                .await?
+                .rows_affected(),
+            Pools::Postgres(pool) => bound!(sql.to_owned(), cells)
+                .execute(pool)
+                .await?
+                .rows_affected(),
         })
     }
 
@@ -420,11 +433,7 @@ impl Transaction {
         self.run(sql.to_owned(), cells.iter()).await
     }
 
-    async fn run(
-        &mut self,
-        sql: String,
-        cells: impl Iterator<Item = &Cell>,
-    ) -> Result<u64, Error> {
+    async fn run(&mut self, sql: String, cells: impl Iterator<Item = &Cell>) -> Result<u64, Error> {
         Ok(match self {
             Self::Sqlite(tx) => bound!(sql, cells).execute(&mut **tx).await?.rows_affected(),
             Self::Postgres(tx) => bound!(sql, cells).execute(&mut **tx).await?.rows_affected(),
@@ -442,12 +451,18 @@ impl Transaction {
         cells: impl Iterator<Item = &Cell>,
     ) -> Result<Vec<Row>, Error> {
         Ok(match self {
-            Self::Sqlite(tx) => {
-                bound!(sql, cells).fetch_all(&mut **tx).await?.into_iter().map(Row::Sqlite).collect()
-            }
-            Self::Postgres(tx) => {
-                bound!(sql, cells).fetch_all(&mut **tx).await?.into_iter().map(Row::Postgres).collect()
-            }
+            Self::Sqlite(tx) => bound!(sql, cells)
+                .fetch_all(&mut **tx)
+                .await?
+                .into_iter()
+                .map(Row::Sqlite)
+                .collect(),
+            Self::Postgres(tx) => bound!(sql, cells)
+                .fetch_all(&mut **tx)
+                .await?
+                .into_iter()
+                .map(Row::Postgres)
+                .collect(),
         })
     }
 
@@ -504,12 +519,18 @@ impl Transaction {
 
 /// A placeholder list padded by repetition to one of five lengths, so that few statements need preparing.
 fn padded_list(keys: &[Cell]) -> (String, Vec<Cell>) {
-    let length = [1, 4, 16, 64, 256].into_iter().find(|size| *size >= keys.len()).unwrap_or(256);
+    let length = [1, 4, 16, 64, 256]
+        .into_iter()
+        .find(|size| *size >= keys.len())
+        .unwrap_or(256);
     let mut cells = keys.to_vec();
     if let Some(last) = keys.last() {
         cells.resize(length, last.clone());
     }
-    let list = (1..=cells.len()).map(|index| format!("${index}")).collect::<Vec<_>>().join(", ");
+    let list = (1..=cells.len())
+        .map(|index| format!("${index}"))
+        .collect::<Vec<_>>()
+        .join(", ");
     (list, cells)
 }
 
@@ -553,7 +574,10 @@ mod tests {
     #[test]
     fn rows_are_cut_into_few_sizes() {
         let rows = vec![vec![Cell::Number(1)]; 64 + 16 + 16 + 4 + 2];
-        let sizes: Vec<usize> = sized_chunks(&rows).iter().map(|chunk| chunk.len()).collect();
+        let sizes: Vec<usize> = sized_chunks(&rows)
+            .iter()
+            .map(|chunk| chunk.len())
+            .collect();
         assert_eq!(sizes, [64, 16, 16, 4, 1, 1]);
     }
 

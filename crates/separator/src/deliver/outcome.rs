@@ -20,26 +20,42 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(72 * 60 * 60);
 
 /// The pause after a number of tries that failed.
 pub(super) fn pause(attempts: i64) -> Duration {
-    let index = usize::try_from(attempts).unwrap_or_default().min(PAUSES.len() - 1);
+    let index = usize::try_from(attempts)
+        .unwrap_or_default()
+        .min(PAUSES.len() - 1);
     PAUSES[index]
 }
 
 /// It did not happen; it is tried again after a pause, until 72 hours are over.
 pub(super) fn again(attempts: i64, created_at: Millis, now: Millis, why: &str) -> Ending {
     if now.since(created_at) >= PATIENCE {
-        return Ending::Dead { reason: format!("given up after 72 hours: {why}") };
+        return Ending::Dead {
+            reason: format!("given up after 72 hours: {why}"),
+        };
     }
-    Ending::Later { at: now + pause(attempts), counts: true, unknown: false }
+    Ending::Later {
+        at: now + pause(attempts),
+        counts: true,
+        unknown: false,
+    }
 }
 
 /// It did not happen and the reason is a limit: it waits without counting as a try.
 pub(super) fn wait(now: Millis, wait: Duration) -> Ending {
-    Ending::Later { at: now + wait, counts: false, unknown: false }
+    Ending::Later {
+        at: now + wait,
+        counts: false,
+        unknown: false,
+    }
 }
 
 /// It may have happened: it comes up again to be looked for.
 pub(super) fn unknown(now: Millis, wait: Duration) -> Ending {
-    Ending::Later { at: now + wait, counts: true, unknown: true }
+    Ending::Later {
+        at: now + wait,
+        counts: true,
+        unknown: true,
+    }
 }
 
 #[cfg(test)]
@@ -54,9 +70,16 @@ mod tests {
         let before = created + PATIENCE - Duration::from_secs(1);
         assert_eq!(
             again(20, created, before, "x"),
-            Ending::Later { at: before + Duration::from_secs(3600), counts: true, unknown: false }
+            Ending::Later {
+                at: before + Duration::from_secs(3600),
+                counts: true,
+                unknown: false
+            }
         );
-        assert!(matches!(again(0, created, created + PATIENCE, "x"), Ending::Dead { .. }));
+        assert!(matches!(
+            again(0, created, created + PATIENCE, "x"),
+            Ending::Dead { .. }
+        ));
     }
 
     #[test]

@@ -19,7 +19,12 @@ pub struct Bucket {
 impl Bucket {
     /// An empty bucket.
     pub fn new(capacity: f64, per_second: f64, now: Millis) -> Self {
-        Self { level: 0.0, capacity: capacity.max(1.0), per_second: per_second.max(0.001), at: now }
+        Self {
+            level: 0.0,
+            capacity: capacity.max(1.0),
+            per_second: per_second.max(0.001),
+            at: now,
+        }
     }
 
     /// Takes the limits as they are now.
@@ -36,7 +41,9 @@ impl Bucket {
             return Ok(());
         }
         let missing = self.level + 1.0 - self.capacity;
-        Err(Duration::from_secs_f64((missing / self.per_second).max(0.001)))
+        Err(Duration::from_secs_f64(
+            (missing / self.per_second).max(0.001),
+        ))
     }
 
     /// The other side says that it is full.
@@ -78,7 +85,14 @@ impl Pace {
         let mut bucket = Bucket::new(burst, per_second, now);
         // What was called just before a restart is not known; half the burst is held back for it.
         bucket.level = bucket.capacity / 2.0;
-        Self { clock, state: Mutex::new(State { bucket, closed_until: Millis(0), strikes: 0 }) }
+        Self {
+            clock,
+            state: Mutex::new(State {
+                bucket,
+                closed_until: Millis(0),
+                strikes: 0,
+            }),
+        }
     }
 
     pub(super) fn set_limits(&self, burst: f64, per_second: f64) {

@@ -33,7 +33,15 @@ pub(super) struct Settled {
 
 impl Settled {
     pub(super) fn new(row: Claimed, ending: Ending) -> Self {
-        Self { row, ending, change: None, tasks: Vec::new(), chat: None, alias: None, alarm: false }
+        Self {
+            row,
+            ending,
+            change: None,
+            tasks: Vec::new(),
+            chat: None,
+            alias: None,
+            alarm: false,
+        }
     }
 
     /// Adds a step to the message's journey and, where given, its new state.
@@ -123,8 +131,11 @@ pub(super) async fn settle(app: &App, settled: Vec<Settled>) {
     for one in settled.iter().filter(|one| one.alarm) {
         raise_alarm(app, one).await;
     }
-    let wakes: HashSet<(Uuid, Side)> =
-        settled.iter().flat_map(|one| &one.tasks).map(|task| (task.phone, task.side)).collect();
+    let wakes: HashSet<(Uuid, Side)> = settled
+        .iter()
+        .flat_map(|one| &one.tasks)
+        .map(|task| (task.phone, task.side))
+        .collect();
     for (phone, side) in wakes {
         app.dispatcher.wake(phone, side);
     }
@@ -147,10 +158,15 @@ async fn raise_alarm(app: &App, settled: &Settled) {
 async fn write(app: &App, settled: &[Settled]) -> Result<(), store::Error> {
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
-    let changes = settled.iter().filter_map(|one| one.change.clone()).collect();
+    let changes = settled
+        .iter()
+        .filter_map(|one| one.change.clone())
+        .collect();
     messages::change(&mut tx, changes).await?;
-    let endings: Vec<(&Claimed, Ending)> =
-        settled.iter().map(|one| (&one.row, one.ending.clone())).collect();
+    let endings: Vec<(&Claimed, Ending)> = settled
+        .iter()
+        .map(|one| (&one.row, one.ending.clone()))
+        .collect();
     lanes::settle(&mut tx, &endings, now).await?;
     let mut tasks: Vec<NewTask> = settled.iter().flat_map(|one| one.tasks.clone()).collect();
     confirm_at_once(&mut tx, &mut tasks, now).await?;
@@ -198,7 +214,10 @@ async fn confirm_at_once(
 
 fn unique_chats(chats: Vec<(Uuid, i64, Option<String>)>) -> Vec<(Uuid, i64, Option<String>)> {
     let mut seen = HashSet::new();
-    chats.into_iter().filter(|(conversation, ..)| seen.insert(*conversation)).collect()
+    chats
+        .into_iter()
+        .filter(|(conversation, ..)| seen.insert(*conversation))
+        .collect()
 }
 
 /// Meta names the recipient as it knows it (Brazil, Mexico, Argentina); answers will come from that id.
@@ -210,7 +229,10 @@ async fn learn_alias(
     let Some((person, account)) = conversations::person_of(tx, conversation).await? else {
         return Ok(());
     };
-    let alias =
-        Alias { account, kind: AliasKind::Phone, value: crate::person::canonical(wa_id) };
+    let alias = Alias {
+        account,
+        kind: AliasKind::Phone,
+        value: crate::person::canonical(wa_id),
+    };
     conversations::add_alias(tx, &alias, person, wa_id).await
 }

@@ -103,7 +103,10 @@ pub(super) async fn run(
         let registry = app.directory.snapshot();
         let mut again_at = app.clock.now() + super::LOOK_OVER;
         let was_paused = paused;
-        paused = registry.phones.get(&phone).is_some_and(|phone| phone.paused.is_some());
+        paused = registry
+            .phones
+            .get(&phone)
+            .is_some_and(|phone| phone.paused.is_some());
         if was_paused && !paused {
             // Somebody entered another token: it is tried at once.
             limits.number.reopen();
@@ -138,7 +141,9 @@ pub(super) async fn run(
         if stop.is_cancelled() && flights.is_empty() {
             return;
         }
-        let rest = again_at.since(app.clock.now()).max(Duration::from_millis(1));
+        let rest = again_at
+            .since(app.clock.now())
+            .max(Duration::from_millis(1));
         tokio::select! {
             Some(first) = flights.next(), if !flights.is_empty() => {
                 let mut landed = vec![first];
@@ -183,7 +188,10 @@ async fn claim(
     if due.is_empty() {
         return Ok((Vec::new(), next_due));
     }
-    Ok((lanes::heads(&app.store, Side::Meta, &due, 1).await?, next_due))
+    Ok((
+        lanes::heads(&app.store, Side::Meta, &due, 1).await?,
+        next_due,
+    ))
 }
 
 /// Tells the rows that can be sent now from those that wait, and how long the number itself has to wait.
@@ -205,9 +213,16 @@ fn choose(
             }
             continue;
         }
-        if row.media.as_ref().is_some_and(|file| file.state == "pending") {
+        if row
+            .media
+            .as_ref()
+            .is_some_and(|file| file.state == "pending")
+        {
             // Whoever fetches the file makes the lane due; should that come before this is written, it is looked at soon.
-            waiting.push(Settled::new(row, outcome::wait(now, Duration::from_secs(3))));
+            waiting.push(Settled::new(
+                row,
+                outcome::wait(now, Duration::from_secs(3)),
+            ));
             continue;
         }
         match limits.take(row.lane, now) {
@@ -242,8 +257,15 @@ fn after_cut(
     }
     let deadline = started_at + app.settings.unknown_wait;
     if now < deadline {
-        let settled = Settled::new(row, Ending::Later { at: deadline, counts: false, unknown: true })
-            .tells(now, Some(State::Unknown), "waits for a status", None);
+        let settled = Settled::new(
+            row,
+            Ending::Later {
+                at: deadline,
+                counts: false,
+                unknown: true,
+            },
+        )
+        .tells(now, Some(State::Unknown), "waits for a status", None);
         return Err(Box::new(settled));
     }
     Ok(row)
@@ -304,15 +326,26 @@ async fn try_send(
         content,
     };
     let kind = message.content.kind();
-    let sent = account::client(app).send(&credentials, &phone.phone_number_id, &message).await?;
+    let sent = account::client(app)
+        .send(&credentials, &phone.phone_number_id, &message)
+        .await?;
     Ok((sent, kind))
 }
 
 /// By phone where it is known, else by user id, which must never stand in `to`.
 fn recipient(row: &Claimed) -> Option<Recipient> {
     let peer = row.conversation.as_ref()?;
-    let by_phone = peer.wa_id.as_deref().and_then(WhatsAppNumber::new).map(Recipient::Phone);
-    by_phone.or_else(|| peer.user_id.as_deref().and_then(UserId::new).map(Recipient::UserId))
+    let by_phone = peer
+        .wa_id
+        .as_deref()
+        .and_then(WhatsAppNumber::new)
+        .map(Recipient::Phone);
+    by_phone.or_else(|| {
+        peer.user_id
+            .as_deref()
+            .and_then(UserId::new)
+            .map(Recipient::UserId)
+    })
 }
 
 async fn content(
@@ -323,23 +356,48 @@ async fn content(
     Ok(match &row.task {
         Task::Text { body, context, .. } => {
             let preview_url = body.contains("https://") || body.contains("http://");
-            (context.clone(), Outgoing::Text { body: body.clone(), preview_url })
+            (
+                context.clone(),
+                Outgoing::Text {
+                    body: body.clone(),
+                    preview_url,
+                },
+            )
         }
-        Task::File { caption, context, .. } => {
-            (context.clone(), file(app, phone, row, caption.clone()).await?)
-        }
-        Task::Media { kind, id, link, filename, caption } => {
+        Task::File {
+            caption, context, ..
+        } => (
+            context.clone(),
+            file(app, phone, row, caption.clone()).await?,
+        ),
+        Task::Media {
+            kind,
+            id,
+            link,
+            filename,
+            caption,
+        } => {
             let source = match (id, link) {
                 (Some(id), _) => MediaSource::Id(id.clone()),
                 (None, Some(link)) => MediaSource::Link(link.clone()),
                 (None, None) => return Err(SendError::Unsendable("there is no file to send")),
             };
-            (None, media_message(kind, source, caption.clone(), filename.clone(), false))
+            (
+                None,
+                media_message(kind, source, caption.clone(), filename.clone(), false),
+            )
         }
-        Task::Template { name, language, components } => {
+        Task::Template {
+            name,
+            language,
+            components,
+        } => {
             let components = (!components.is_null()).then(|| components.clone());
-            let template =
-                Outgoing::Template { name: name.clone(), language: language.clone(), components };
+            let template = Outgoing::Template {
+                name: name.clone(),
+                language: language.clone(),
+                components,
+            };
             (None, template)
         }
         Task::Post { .. } | Task::Update { .. } | Task::Delete { .. } | Task::Confirm(_) => {
@@ -363,24 +421,28 @@ async fn file(
             trouble: media::trouble(file.error.as_deref()),
         }));
     }
-    let uploaded = media::upload(app, phone, file.id).await.map_err(|error| match error {
-        UploadError::TooLarge { size, limit } => {
-            SendError::Impossible(Note::FileTooLarge { name: file.name.clone(), bytes: size, limit })
-        }
-        UploadError::Gone => SendError::Impossible(Note::OperatorFileLost {
-            name: file.name.clone(),
-            trouble: notes::FileTrouble::Gone,
-        }),
-        // An upload that was cut sent nothing to the customer.
-        UploadError::Meta(whatsapp::Error::Unknown(why) | whatsapp::Error::Unreachable(why)) => {
-            SendError::Meta(whatsapp::Error::Unreachable(why))
-        }
-        UploadError::Meta(error) => SendError::Meta(error),
-        UploadError::Store(error) => SendError::Store(error),
-        UploadError::Disk(error) => {
-            SendError::Meta(whatsapp::Error::Unreachable(format!("the file could not be read here: {error}")))
-        }
-    })?;
+    let uploaded = media::upload(app, phone, file.id)
+        .await
+        .map_err(|error| match error {
+            UploadError::TooLarge { size, limit } => SendError::Impossible(Note::FileTooLarge {
+                name: file.name.clone(),
+                bytes: size,
+                limit,
+            }),
+            UploadError::Gone => SendError::Impossible(Note::OperatorFileLost {
+                name: file.name.clone(),
+                trouble: notes::FileTrouble::Gone,
+            }),
+            // An upload that was cut sent nothing to the customer.
+            UploadError::Meta(
+                whatsapp::Error::Unknown(why) | whatsapp::Error::Unreachable(why),
+            ) => SendError::Meta(whatsapp::Error::Unreachable(why)),
+            UploadError::Meta(error) => SendError::Meta(error),
+            UploadError::Store(error) => SendError::Store(error),
+            UploadError::Disk(error) => SendError::Meta(whatsapp::Error::Unreachable(format!(
+                "the file could not be read here: {error}"
+            ))),
+        })?;
     let kind = match uploaded.kind {
         MediaKind::Image => "image",
         MediaKind::Video => "video",
@@ -388,7 +450,13 @@ async fn file(
         MediaKind::Document => "document",
     };
     let source = MediaSource::Id(uploaded.id);
-    Ok(media_message(kind, source, caption, Some(file.name.clone()), uploaded.voice))
+    Ok(media_message(
+        kind,
+        source,
+        caption,
+        Some(file.name.clone()),
+        uploaded.voice,
+    ))
 }
 
 fn media_message(
@@ -403,7 +471,11 @@ fn media_message(
         "video" => Outgoing::Video { source, caption },
         "audio" => Outgoing::Audio { source, voice },
         "sticker" => Outgoing::Sticker { source },
-        _ => Outgoing::Document { source, caption, filename },
+        _ => Outgoing::Document {
+            source,
+            caption,
+            filename,
+        },
     }
 }
 
@@ -448,15 +520,40 @@ async fn judge(
         Err(SendError::Impossible(note)) => {
             let language = language(app, &row);
             let why = note.text(Language::English);
-            refused(app, row, &why, "FILE", &why, None, note.markup(language), now)
+            refused(
+                app,
+                row,
+                &why,
+                "FILE",
+                &why,
+                None,
+                note.markup(language),
+                now,
+            )
         }
         Err(SendError::Unsendable(why)) => {
             let text = notes::failure(None, why, None, language(app, &row));
-            refused(app, row, why, "UNSENDABLE", why, None, notes::wrap(&text), now)
+            refused(
+                app,
+                row,
+                why,
+                "UNSENDABLE",
+                why,
+                None,
+                notes::wrap(&text),
+                now,
+            )
         }
         Err(SendError::NoToken) => {
-            limits.number.strike(Duration::from_secs(60), Duration::from_secs(600));
-            account::pause(app, row.phone, "The number's app has no access token. Enter one.").await;
+            limits
+                .number
+                .strike(Duration::from_secs(60), Duration::from_secs(600));
+            account::pause(
+                app,
+                row.phone,
+                "The number's app has no access token. Enter one.",
+            )
+            .await;
             Settled::new(row, outcome::wait(now, Duration::from_secs(60)))
         }
         Err(SendError::Store(error)) => {
@@ -474,9 +571,14 @@ fn accepted(
     now: Millis,
     again: bool,
 ) -> Settled {
-    let alias = row.conversation.as_ref().zip(sent.wa_id.clone()).and_then(|(peer, wa_id)| {
-        (peer.wa_id.is_some() && peer.wa_id.as_ref() != Some(&wa_id)).then_some((peer.id, wa_id))
-    });
+    let alias = row
+        .conversation
+        .as_ref()
+        .zip(sent.wa_id.clone())
+        .and_then(|(peer, wa_id)| {
+            (peer.wa_id.is_some() && peer.wa_id.as_ref() != Some(&wa_id))
+                .then_some((peer.id, wa_id))
+        });
     let confirm = confirmation(app, &row, now);
     let caption = caption_of_sound(app, &row, kind, now);
     let detail = match &sent.message_status {
@@ -500,7 +602,11 @@ fn accepted(
 
 /// A sound has no caption on WhatsApp: what was written to it follows as a text.
 fn caption_of_sound(app: &App, row: &Claimed, kind: &str, now: Millis) -> Option<NewTask> {
-    let Task::File { caption: Some(caption), .. } = &row.task else {
+    let Task::File {
+        caption: Some(caption),
+        ..
+    } = &row.task
+    else {
         return None;
     };
     (kind == "audio").then(|| NewTask {
@@ -513,7 +619,11 @@ fn caption_of_sound(app: &App, row: &Claimed, kind: &str, now: Millis) -> Option
         priority: Priority::Conversation,
         due_at: now,
         created_at: now,
-        task: Task::Text { body: caption.clone(), context: None, confirm: None },
+        task: Task::Text {
+            body: caption.clone(),
+            context: None,
+            confirm: None,
+        },
     })
 }
 
@@ -540,16 +650,29 @@ fn refused(
     now: Millis,
 ) -> Settled {
     app.metrics.count("meta", "refused");
-    Settled::new(row, Ending::Dead { reason: why.to_owned() })
-        .tells(now, Some(State::Failed), "failed", Some(why))
-        .because(MessageError { code: code.to_owned(), title: title.to_owned(), details })
-        .with_note(app, note)
+    Settled::new(
+        row,
+        Ending::Dead {
+            reason: why.to_owned(),
+        },
+    )
+    .tells(now, Some(State::Failed), "failed", Some(why))
+    .because(MessageError {
+        code: code.to_owned(),
+        title: title.to_owned(),
+        details,
+    })
+    .with_note(app, note)
 }
 
 /// The number goes on: what was shown about it is taken back.
 async fn resume(app: &Arc<App>, phone: Uuid) {
     let registry = app.directory.snapshot();
-    let Some(phone) = registry.phones.get(&phone).filter(|phone| phone.paused.is_some()) else {
+    let Some(phone) = registry
+        .phones
+        .get(&phone)
+        .filter(|phone| phone.paused.is_some())
+    else {
         return;
     };
     if let Err(error) = account::resume_all(app, phone.account_id).await {
@@ -567,27 +690,47 @@ async fn meta_error(
     let why = error.to_string();
     let api = error.api();
     match error.class() {
-        Class::Limited { wait, scope: LimitScope::Pair } => {
+        Class::Limited {
+            wait,
+            scope: LimitScope::Pair,
+        } => {
             let (_, strikes) = limits
                 .pairs
                 .entry(row.lane)
                 .or_insert_with(|| (Bucket::new(PAIR_BURST, PAIR_PER_SECOND, now), 0));
             *strikes += 1;
             let wait = pair_wait(*strikes).max(wait);
-            Settled::new(row, outcome::wait(now, wait))
-                .tells(now, None, "waits for the limit of this customer", Some(&why))
+            Settled::new(row, outcome::wait(now, wait)).tells(
+                now,
+                None,
+                "waits for the limit of this customer",
+                Some(&why),
+            )
         }
-        Class::Limited { wait, scope: LimitScope::Number | LimitScope::App } => {
+        Class::Limited {
+            wait,
+            scope: LimitScope::Number | LimitScope::App,
+        } => {
             app.metrics.count("meta", "limited");
             limits.number.limited(wait);
-            Settled::new(row, outcome::wait(now, wait))
-                .tells(now, None, "waits for the limit of the number", Some(&why))
+            Settled::new(row, outcome::wait(now, wait)).tells(
+                now,
+                None,
+                "waits for the limit of the number",
+                Some(&why),
+            )
         }
         Class::Blocked => {
-            limits.number.strike(Duration::from_secs(60), Duration::from_secs(600));
+            limits
+                .number
+                .strike(Duration::from_secs(60), Duration::from_secs(600));
             account::pause(app, row.phone, &why).await;
-            Settled::new(row, outcome::wait(now, Duration::from_secs(1)))
-                .tells(now, None, "waits: the number is paused", Some(&why))
+            Settled::new(row, outcome::wait(now, Duration::from_secs(1))).tells(
+                now,
+                None,
+                "waits: the number is paused",
+                Some(&why),
+            )
         }
         Class::Retry { at_most } if at_most.is_none_or(|most| row.attempts < i64::from(most)) => {
             match outcome::again(row.attempts, row.created_at, now, &why) {
@@ -599,15 +742,23 @@ async fn meta_error(
                     settled.alarm = true;
                     settled
                 }
-                ending => Settled::new(row, ending)
-                    .tells(now, None, "failed, will be tried again", Some(&why)),
+                ending => Settled::new(row, ending).tells(
+                    now,
+                    None,
+                    "failed, will be tried again",
+                    Some(&why),
+                ),
             }
         }
         Class::Unknown => {
             app.metrics.count("meta", "unknown");
             let deadline = app.settings.unknown_wait;
-            Settled::new(row, outcome::unknown(now, deadline))
-                .tells(now, Some(State::Unknown), "unknown", Some(&why))
+            Settled::new(row, outcome::unknown(now, deadline)).tells(
+                now,
+                Some(State::Unknown),
+                "unknown",
+                Some(&why),
+            )
         }
         Class::Refused | Class::Fix | Class::Later { .. } | Class::Retry { .. } => {
             let code = api.and_then(|api| api.code);
@@ -615,7 +766,16 @@ async fn meta_error(
             let details = api.and_then(|api| api.details.clone());
             let text = notes::failure(code, title, details.as_deref(), language(app, &row));
             let shown = code.map_or_else(String::new, |code| code.to_string());
-            refused(app, row, &why, &shown, title, details, notes::wrap(&text), now)
+            refused(
+                app,
+                row,
+                &why,
+                &shown,
+                title,
+                details,
+                notes::wrap(&text),
+                now,
+            )
         }
     }
 }

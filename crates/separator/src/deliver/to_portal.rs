@@ -14,7 +14,9 @@ use std::{
 
 use bitrix24::{
     client::{Answer, Call, Class},
-    connector::{self, Delivered, Item, ItemChat, ItemFile, ItemMessage, ItemResult, ItemUser, Removal},
+    connector::{
+        self, Delivered, Item, ItemChat, ItemFile, ItemMessage, ItemResult, ItemUser, Removal,
+    },
     lines::{self, LineId},
 };
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
@@ -32,7 +34,7 @@ use crate::{
     lease::Lease,
     media,
     portal::{self, CallError},
-    registry::{Instance, Phone},
+    registry::{Instance, InstanceState, Phone},
     store::{
         self,
         lanes::{self, Claimed, Confirmation, Ending, NewTask, Priority, Side, Task},
@@ -52,6 +54,12 @@ const MOST_CALLS: usize = 4;
 const LOOK_UP_AFTER: Duration = Duration::from_secs(3);
 /// An item that the portal refuses is tried this often, each time with less about the person.
 const ITEM_TRIES: i64 = 4;
+
+/// A portal that is out of order is probed after this, then more and more rarely.
+const FIRST_REST: Duration = Duration::from_secs(60);
+const LONGEST_REST: Duration = Duration::from_secs(600);
+/// Its rows need not wait themselves: the portal's pace holds them all, and lets go the moment somebody mends it.
+const HELD: Duration = Duration::from_secs(1);
 
 /// One call to the portal.
 struct Planned {
@@ -80,7 +88,9 @@ struct Appetite {
 impl Appetite {
     fn limit(&self) -> usize {
         let by_time = CALL_LENGTH.as_micros() / self.item_time.as_micros().max(1);
-        self.items.min(usize::try_from(by_time).unwrap_or(MOST_ITEMS)).clamp(1, MOST_ITEMS)
+        self.items
+            .min(usize::try_from(by_time).unwrap_or(MOST_ITEMS))
+            .clamp(1, MOST_ITEMS)
     }
 
     fn took(&mut self, items: usize, time: Duration) {
@@ -104,9 +114,14 @@ pub(super) async fn run(
 ) {
     let mut busy: HashSet<Uuid> = HashSet::new();
     let mut flights = FuturesUnordered::new();
-    let mut appetite = Appetite { items: MOST_ITEMS, item_time: Duration::from_millis(2) };
-    let mut posting = false;
+    let mut appetite = Appetite {
+        items: MOST_ITEMS,
+        item_time: Duration::from_millis(2),
+    };
+    // Numbers with a call of messages under way.
+    let mut posting: HashSet<Uuid> = HashSet::new();
     let mut turn = 0_usize;
+    let mut active = true;
     loop {
         let registry = app.directory.snapshot();
         let mut again_at = app.clock.now() + super::LOOK_OVER;
@@ -114,9 +129,15 @@ pub(super) async fn run(
             && !stop.is_cancelled()
         {
             let pace = app.dispatcher.pace_of(instance);
+            let was_active =
+                std::mem::replace(&mut active, instance.state == InstanceState::Active);
+            if active && !was_active {
+                // Installed or authorized anew: what waited goes at once.
+                pace.reopen();
+            }
             let phones: Vec<&Phone> = registry.phones_of(instance.id).collect();
             turn = turn.wrapping_add(1);
-            match plan(&app, &phones, &busy, appetite.limit(), turn, posting).await {
+            match plan(&app, &phones, &busy, appetite.limit(), turn, &posting).await {
                 Ok(mut plans) => {
                     again_at = again_at.min(plans.next_due);
                     settle_waiting(&app, std::mem::take(&mut plans.waiting)).await;
@@ -129,7 +150,9 @@ pub(super) async fn run(
                             break;
                         }
                         busy.extend(planned.rows.iter().map(|row| row.lane));
-                        posting |= planned.kind == Kind::Post;
+                        if planned.kind == Kind::Post {
+                            posting.insert(planned.phone.id);
+                        }
                         flights.push(fly(
                             Arc::clone(&app),
                             &lease,
@@ -148,24 +171,32 @@ pub(super) async fn run(
         if stop.is_cancelled() && flights.is_empty() {
             return;
         }
-        let rest = again_at.since(app.clock.now()).max(Duration::from_millis(1));
+        let rest = again_at
+            .since(app.clock.now())
+            .max(Duration::from_millis(1));
         tokio::select! {
             Some(landed) = flights.next(), if !flights.is_empty() => {
                 let mut settled = Vec::new();
                 let mut landed = Some(landed);
                 // Settling goes in groups: whatever ended by now goes with it.
-                while let Some(Landed { kind, lanes, items, took, cut, outcome }) = landed {
-                    for lane in lanes {
-                        busy.remove(&lane);
+                let mut free = Vec::new();
+                while let Some(Landed { phone, kind, lanes, items, took, cut, outcome }) = landed {
+                    free.extend(lanes);
+                    if cut {
+                        appetite.was_cut();
+                    } else if kind == Kind::Post {
+                        appetite.took(items, took);
                     }
                     if kind == Kind::Post {
-                        posting = false;
-                        if cut { appetite.was_cut() } else { appetite.took(items, took) }
+                        posting.remove(&phone);
                     }
                     settled.extend(outcome);
                     landed = futures_util::FutureExt::now_or_never(flights.next()).flatten();
                 }
                 settle(&app, settled).await;
+                for lane in free {
+                    busy.remove(&lane);
+                }
             }
             () = wake.notified(), if !stop.is_cancelled() => {}
             () = stop.cancelled(), if !stop.is_cancelled() => {}
@@ -187,16 +218,25 @@ async fn plan(
     busy: &HashSet<Uuid>,
     limit: usize,
     turn: usize,
-    posting: bool,
+    posting: &HashSet<Uuid>,
 ) -> Result<Plans, store::Error> {
     let now = app.clock.now();
-    let mut plans = Plans { calls: Vec::new(), waiting: Vec::new(), next_due: Millis(i64::MAX) };
+    let mut plans = Plans {
+        calls: Vec::new(),
+        waiting: Vec::new(),
+        next_due: Millis(i64::MAX),
+    };
     for index in 0..phones.len() {
         // Each number is first in turn.
         let phone = phones[(index + turn) % phones.len()];
-        for priority in [Priority::Conversation, Priority::Confirmation, Priority::Program] {
+        for priority in [
+            Priority::Conversation,
+            Priority::Confirmation,
+            Priority::Program,
+        ] {
             let wanted = limit + busy.len();
-            let mut due = lanes::due(&app.store, phone.id, Side::Portal, priority, now, wanted).await?;
+            let mut due =
+                lanes::due(&app.store, phone.id, Side::Portal, priority, now, wanted).await?;
             due.retain(|lane| !busy.contains(lane));
             due.truncate(limit);
             if due.is_empty() {
@@ -206,22 +246,27 @@ async fn plan(
             let rows = lanes::heads(&app.store, Side::Portal, &due, per_lane as i64).await?;
             sort_out(app, phone, rows, now, &mut plans);
         }
-        if let Some(due) = lanes::next_due(&app.store, phone.id, Side::Portal, now).await? {
-            plans.next_due = plans.next_due.min(due);
-        }
     }
     for planned in &mut plans.calls {
-        if planned.kind == Kind::Post {
-            planned.rows.truncate(limit);
-        }
+        planned.rows.truncate(limit);
     }
-    if posting {
-        // One call of messages at a time: what comes in meanwhile makes the next one fuller.
-        plans.calls.retain(|planned| planned.kind != Kind::Post);
+    // One call of messages at a time for a line: what comes in meanwhile makes the next one fuller.
+    plans
+        .calls
+        .retain(|planned| planned.kind != Kind::Post || !posting.contains(&planned.phone.id));
+    if plans.calls.is_empty() {
+        // Otherwise it is planned anew when the call ends.
+        for phone in phones {
+            if let Some(due) = lanes::next_due(&app.store, phone.id, Side::Portal, now).await? {
+                plans.next_due = plans.next_due.min(due);
+            }
+        }
     }
     // Confirmations must not wait behind a flood for ever: every second turn they go first.
     if turn.is_multiple_of(2) {
-        plans.calls.sort_by_key(|planned| planned.kind != Kind::Confirm);
+        plans
+            .calls
+            .sort_by_key(|planned| planned.kind != Kind::Confirm);
     }
     Ok(plans)
 }
@@ -237,7 +282,11 @@ fn sort_out(app: &App, phone: &Phone, rows: Vec<Claimed>, now: Millis, plans: &m
         };
         let first = current.is_none_or(|(lane, _)| lane != row.lane);
         let lane = row.lane;
-        let fit = if goes_on { fit(&row, now, app.settings.media_wait) } else { continue };
+        let fit = if goes_on {
+            fit(&row, now, app.settings.media_wait)
+        } else {
+            continue;
+        };
         let mut follows = false;
         match fit {
             Fit::Go(Kind::Post) => {
@@ -245,14 +294,22 @@ fn sort_out(app: &App, phone: &Phone, rows: Vec<Claimed>, now: Millis, plans: &m
                 together.entry(Kind::Post).or_default().push(row);
             }
             Fit::Go(kind @ (Kind::File | Kind::LookUp)) if first => {
-                plans.calls.push(Planned { phone: phone.clone(), kind, rows: vec![row] });
+                plans.calls.push(Planned {
+                    phone: phone.clone(),
+                    kind,
+                    rows: vec![row],
+                });
             }
             Fit::Go(kind) if first => together.entry(kind).or_default().push(row),
             Fit::Wait(at) if first => {
                 plans.next_due = plans.next_due.min(at);
                 plans.waiting.push(Settled::new(
                     row,
-                    Ending::Later { at, counts: false, unknown: false },
+                    Ending::Later {
+                        at,
+                        counts: false,
+                        unknown: false,
+                    },
                 ));
             }
             // It is not the head; its turn comes.
@@ -261,7 +318,11 @@ fn sort_out(app: &App, phone: &Phone, rows: Vec<Claimed>, now: Millis, plans: &m
         current = Some((lane, follows));
     }
     for (kind, rows) in together {
-        plans.calls.push(Planned { phone: phone.clone(), kind, rows });
+        plans.calls.push(Planned {
+            phone: phone.clone(),
+            kind,
+            rows,
+        });
     }
 }
 
@@ -303,6 +364,7 @@ async fn settle_waiting(app: &App, waiting: Vec<Settled>) {
 
 /// A call that ended.
 struct Landed {
+    phone: Uuid,
     kind: Kind,
     lanes: Vec<Uuid>,
     items: usize,
@@ -343,7 +405,15 @@ async fn fly(
             }
         }
     };
-    Landed { kind, lanes, items, took: begun.elapsed(), cut, outcome }
+    Landed {
+        phone: phone.id,
+        kind,
+        lanes,
+        items,
+        took: begun.elapsed(),
+        cut,
+        outcome,
+    }
 }
 
 async fn call(
@@ -467,11 +537,17 @@ async fn delivery(
 }
 
 fn user_ref(row: &Claimed) -> String {
-    row.conversation.as_ref().map(|peer| peer.user_ref.clone()).unwrap_or_default()
+    row.conversation
+        .as_ref()
+        .map(|peer| peer.user_ref.clone())
+        .unwrap_or_default()
 }
 
 fn chat_ref(row: &Claimed) -> String {
-    row.conversation.as_ref().map(|peer| peer.chat_ref.clone()).unwrap_or_default()
+    row.conversation
+        .as_ref()
+        .map(|peer| peer.chat_ref.clone())
+        .unwrap_or_default()
 }
 
 fn external_id(row: &Claimed) -> &str {
@@ -491,12 +567,16 @@ fn item(app: &App, phone: &Phone, row: &Claimed) -> Item {
         _ => (String::new(), false),
     };
     let peer = row.conversation.as_ref();
-    let name = peer.and_then(|peer| peer.name.as_deref()).filter(|_| row.attempts < 1);
+    let name = peer
+        .and_then(|peer| peer.name.as_deref())
+        .filter(|_| row.attempts < 1);
     let (first, last) = name.map(from_whatsapp::clean_name).unwrap_or_default();
-    let digits = peer.and_then(|peer| peer.wa_id.as_deref()).filter(|digits| {
-        // Our own number as a customer's phone would merge strangers in the CRM.
-        row.attempts < 2 && !app.directory.snapshot().is_own_number(digits)
-    });
+    let digits = peer
+        .and_then(|peer| peer.wa_id.as_deref())
+        .filter(|digits| {
+            // Our own number as a customer's phone would merge strangers in the CRM.
+            row.attempts < 2 && !app.directory.snapshot().is_own_number(digits)
+        });
     let language = app
         .directory
         .snapshot()
@@ -512,11 +592,16 @@ fn item(app: &App, phone: &Phone, row: &Claimed) -> Item {
         }),
         Some(file) if file.state == "failed" => {
             let trouble = media::trouble(file.error.as_deref());
-            let note = Note::CustomerFileLost { name: file.name.clone(), trouble };
+            let note = Note::CustomerFileLost {
+                name: file.name.clone(),
+                trouble,
+            };
             text = joined(text, &note.markup(language));
         }
         Some(file) => {
-            let note = Note::CustomerFileFollows { name: file.name.clone() };
+            let note = Note::CustomerFileFollows {
+                name: file.name.clone(),
+            };
             text = joined(text, &note.markup(language));
         }
         None => {}
@@ -536,12 +621,19 @@ fn item(app: &App, phone: &Phone, row: &Claimed) -> Item {
             files,
             user_id: note.then_some(0),
         },
-        chat: ItemChat { id: chat_ref(row), name: None },
+        chat: ItemChat {
+            id: chat_ref(row),
+            name: None,
+        },
     }
 }
 
 fn joined(text: String, note: &str) -> String {
-    if text.is_empty() { note.to_owned() } else { format!("{text}[br]{note}") }
+    if text.is_empty() {
+        note.to_owned()
+    } else {
+        format!("{text}[br]{note}")
+    }
 }
 
 fn read_answer(
@@ -560,7 +652,12 @@ fn read_answer(
             .into_iter()
             .map(|row| {
                 if good {
-                    return Settled::new(row, Ending::Done).tells(now, None, "confirmed", Some(tried));
+                    return Settled::new(row, Ending::Done).tells(
+                        now,
+                        None,
+                        "confirmed",
+                        Some(tried),
+                    );
                 }
                 let ending = outcome::again(row.attempts, row.created_at, now, "not confirmed");
                 Settled::new(row, ending)
@@ -572,14 +669,20 @@ fn read_answer(
     rows.into_iter()
         .zip(results)
         .map(|(row, result)| match result {
-            ItemResult::Accepted { chat_id, session_id, .. } => {
-                accepted(app, phone, kind, row, chat_id, session_id, tried, now)
-            }
+            ItemResult::Accepted {
+                chat_id,
+                session_id,
+                ..
+            } => accepted(app, phone, kind, row, chat_id, session_id, tried, now),
             ItemResult::Failed { errors } => refused_item(app, kind, row, &errors.join("; "), now),
             ItemResult::Unknown => {
                 let detail = "the answer says nothing of this message";
-                Settled::new(row, outcome::unknown(now, LOOK_UP_AFTER))
-                    .tells(now, Some(State::Unknown), "unknown", Some(detail))
+                Settled::new(row, outcome::unknown(now, LOOK_UP_AFTER)).tells(
+                    now,
+                    Some(State::Unknown),
+                    "unknown",
+                    Some(detail),
+                )
             }
         })
         .collect()
@@ -603,24 +706,27 @@ fn accepted(
         .filter(|(peer, chat)| peer.im_chat_id != Some(*chat))
         .map(|(peer, chat)| (peer.id, chat, session_id.map(|id| id.to_string())));
     let follow_up = match (&row.task, &row.media) {
-        (Task::Post { external_id, note, .. }, Some(file)) if kind == Kind::Post && file.state == "pending" => {
-            Some(NewTask {
-                id: app.ids.next(),
-                lane: file.id,
-                side: Side::Portal,
-                phone: phone.id,
-                message: row.message,
-                media: Some(file.id),
-                priority: Priority::Conversation,
-                due_at: now,
-                created_at: now,
-                task: Task::Post {
-                    external_id: format!("{external_id}:file"),
-                    text: String::new(),
-                    note: *note,
-                },
-            })
-        }
+        (
+            Task::Post {
+                external_id, note, ..
+            },
+            Some(file),
+        ) if kind == Kind::Post && file.state == "pending" => Some(NewTask {
+            id: app.ids.next(),
+            lane: file.id,
+            side: Side::Portal,
+            phone: phone.id,
+            message: row.message,
+            media: Some(file.id),
+            priority: Priority::Conversation,
+            due_at: now,
+            created_at: now,
+            task: Task::Post {
+                external_id: format!("{external_id}:file"),
+                text: String::new(),
+                note: *note,
+            },
+        }),
         _ => None,
     };
     // What the phone app sent is shown, not delivered, by this.
@@ -650,7 +756,12 @@ fn refused_item(app: &App, kind: Kind, row: Claimed, why: &str, now: Millis) -> 
     if row.attempts + 1 < ITEM_TRIES {
         let ending = outcome::again(row.attempts, row.created_at, now, why);
         let detail = format!("the portal refused the message: {why}");
-        return Settled::new(row, ending).tells(now, None, "refused, will be tried again", Some(&detail));
+        return Settled::new(row, ending).tells(
+            now,
+            None,
+            "refused, will be tried again",
+            Some(&detail),
+        );
     }
     give_up(row, why, now)
 }
@@ -658,13 +769,18 @@ fn refused_item(app: &App, kind: Kind, row: Claimed, why: &str, now: Millis) -> 
 /// The row ends among the dead letters.
 fn give_up(row: Claimed, why: &str, now: Millis) -> Settled {
     let inbound = row.origin.as_deref() == Some("customer");
-    let mut settled = Settled::new(row, Ending::Dead { reason: why.to_owned() })
-        .tells(now, inbound.then_some(State::Failed), "given up", Some(why))
-        .because(MessageError {
-            code: "PORTAL".to_owned(),
-            title: "The portal did not take the message".to_owned(),
-            details: Some(why.to_owned()),
-        });
+    let mut settled = Settled::new(
+        row,
+        Ending::Dead {
+            reason: why.to_owned(),
+        },
+    )
+    .tells(now, inbound.then_some(State::Failed), "given up", Some(why))
+    .because(MessageError {
+        code: "PORTAL".to_owned(),
+        title: "The portal did not take the message".to_owned(),
+        details: Some(why.to_owned()),
+    });
     settled.alarm = true;
     settled
 }
@@ -686,30 +802,44 @@ async fn failed_call(
         CallError::Rest(error) => error.class(),
         CallError::Token(portal::TokenError::Later(_)) | CallError::Store(_) => {
             return all(rows, |row| {
-                Settled::new(row, outcome::wait(now, Duration::from_secs(5)))
-                    .tells(now, None, "waits", Some(why))
+                Settled::new(row, outcome::wait(now, Duration::from_secs(5))).tells(
+                    now,
+                    None,
+                    "waits",
+                    Some(why),
+                )
             });
         }
         CallError::Token(portal::TokenError::NeedsAuthorization(sentence)) => {
-            let wait = pace.strike(Duration::from_secs(60), Duration::from_secs(600));
+            pace.strike(FIRST_REST, LONGEST_REST);
             portal::trouble(app, instance.id, sentence).await;
             return all(rows, |row| {
-                Settled::new(row, outcome::wait(now, wait)).tells(now, None, "waits", Some(why))
+                Settled::new(row, outcome::wait(now, HELD)).tells(now, None, "waits", Some(why))
             });
         }
     };
-    tracing::warn!(portal = instance.domain, ?class, error = why, rows = rows.len(), "a call failed");
+    tracing::warn!(
+        portal = instance.domain,
+        ?class,
+        error = why,
+        rows = rows.len(),
+        "a call failed"
+    );
     match class {
         Class::Limited { wait } => {
             app.metrics.count("portal", "limited");
             pace.limited(wait);
             all(rows, |row| {
-                Settled::new(row, outcome::wait(now, wait))
-                    .tells(now, None, "waits for the portal's limit", Some(why))
+                Settled::new(row, outcome::wait(now, wait)).tells(
+                    now,
+                    None,
+                    "waits for the portal's limit",
+                    Some(why),
+                )
             })
         }
         Class::Overloaded => {
-            let wait = pace.strike(Duration::from_secs(60), Duration::from_secs(600));
+            pace.strike(FIRST_REST, LONGEST_REST);
             portal::trouble(
                 app,
                 instance.id,
@@ -718,14 +848,14 @@ async fn failed_call(
             )
             .await;
             all(rows, |row| {
-                Settled::new(row, outcome::wait(now, wait)).tells(now, None, "waits", Some(why))
+                Settled::new(row, outcome::wait(now, HELD)).tells(now, None, "waits", Some(why))
             })
         }
         Class::Blocked(obstacle) => {
-            let wait = pace.strike(Duration::from_secs(60), Duration::from_secs(600));
+            pace.strike(FIRST_REST, LONGEST_REST);
             portal::trouble(app, instance.id, &obstacle.to_string()).await;
             all(rows, |row| {
-                Settled::new(row, outcome::wait(now, wait)).tells(now, None, "waits", Some(why))
+                Settled::new(row, outcome::wait(now, HELD)).tells(now, None, "waits", Some(why))
             })
         }
         Class::MethodParked { until } => {
@@ -733,21 +863,38 @@ async fn failed_call(
             let until = until.map_or(now + ten_minutes, Millis::from_seconds);
             let wait = until.since(now).clamp(Duration::from_secs(1), ten_minutes);
             all(rows, |row| {
-                Settled::new(row, outcome::wait(now, wait))
-                    .tells(now, None, "waits for the method's time limit", Some(why))
+                Settled::new(row, outcome::wait(now, wait)).tells(
+                    now,
+                    None,
+                    "waits for the method's time limit",
+                    Some(why),
+                )
             })
         }
         Class::Publish => {
             let mended = portal::publish_now(app, phone.id).await.is_ok();
             let now = app.clock.now();
-            let wait = if mended { Duration::from_millis(100) } else { Duration::from_secs(30) };
+            let wait = if mended {
+                Duration::from_millis(100)
+            } else {
+                Duration::from_secs(30)
+            };
             all(rows, |row| {
                 let ending = if mended && row.attempts == 0 {
-                    Ending::Later { at: now + wait, counts: true, unknown: false }
+                    Ending::Later {
+                        at: now + wait,
+                        counts: true,
+                        unknown: false,
+                    }
                 } else {
                     outcome::again(row.attempts, row.created_at, now, why)
                 };
-                Settled::new(row, ending).tells(now, None, "the connection was set up again", Some(why))
+                Settled::new(row, ending).tells(
+                    now,
+                    None,
+                    "the connection was set up again",
+                    Some(why),
+                )
             })
         }
         Class::Unknown => {
@@ -801,7 +948,11 @@ async fn look_up(
         Err(error) => {
             let now = app.clock.now();
             let ending = match outcome::again(row.attempts, row.created_at, now, "unknown") {
-                Ending::Later { at, counts, .. } => Ending::Later { at, counts, unknown: true },
+                Ending::Later { at, counts, .. } => Ending::Later {
+                    at,
+                    counts,
+                    unknown: true,
+                },
                 dead => dead,
             };
             return Settled::new(row, ending).tells(
@@ -824,7 +975,11 @@ async fn look_up(
             )
         }
         Found::NotThere(how) => {
-            let ending = Ending::Later { at: now, counts: false, unknown: false };
+            let ending = Ending::Later {
+                at: now,
+                counts: false,
+                unknown: false,
+            };
             Settled::new(row, ending).tells(now, None, "not in the chat, sent again", Some(how))
         }
     }
@@ -852,7 +1007,11 @@ async fn find(
         match answer {
             Ok(answer) => {
                 let history = lines::History::read(&answer.result);
-                if history.messages.iter().any(|message| message.external_ids.iter().any(|known| known == id)) {
+                if history
+                    .messages
+                    .iter()
+                    .any(|message| message.external_ids.iter().any(|known| known == id))
+                {
                     return Ok(Found::There("the session's history names it"));
                 }
             }

@@ -27,26 +27,50 @@ use crate::{
 pub(super) fn apply(work: &mut Work<'_>, receipt: &Receipt, event: &Event) {
     let registry = work.registry;
     let Some(instance) = registry.instances.get(&receipt.owner) else {
-        work.keep(KeptState::NotUnderstood, "the portal is not known any more".to_owned());
+        work.keep(
+            KeptState::NotUnderstood,
+            "the portal is not known any more".to_owned(),
+        );
         return;
     };
     match &event.data {
         EventData::MessageAdd(messages) => {
-            for_each(work, instance, event, messages, |work, phone, conversation, message| {
-                reply(work, receipt, phone, conversation, messages, message);
-            });
+            for_each(
+                work,
+                instance,
+                event,
+                messages,
+                |work, phone, conversation, message| {
+                    reply(work, receipt, phone, conversation, messages, message);
+                },
+            );
         }
         EventData::MessageUpdate(messages) => {
-            for_each(work, instance, event, messages, |work, phone, conversation, _| {
-                let language = work.language(phone);
-                work.note(conversation.into(), Note::EditNotPossible.markup(language));
-            });
+            for_each(
+                work,
+                instance,
+                event,
+                messages,
+                |work, phone, conversation, _| {
+                    let language = work.language(phone);
+                    work.note(conversation.into(), Note::EditNotPossible.markup(language));
+                },
+            );
         }
         EventData::MessageDelete(messages) => {
-            for_each(work, instance, event, messages, |work, phone, conversation, _| {
-                let language = work.language(phone);
-                work.note(conversation.into(), Note::DeleteNotPossible.markup(language));
-            });
+            for_each(
+                work,
+                instance,
+                event,
+                messages,
+                |work, phone, conversation, _| {
+                    let language = work.language(phone);
+                    work.note(
+                        conversation.into(),
+                        Note::DeleteNotPossible.markup(language),
+                    );
+                },
+            );
         }
         EventData::DialogStart(dialogs) => learn_chats(work, instance, dialogs),
         EventData::DialogFinish(_) => {}
@@ -77,10 +101,14 @@ pub(super) fn apply(work: &mut Work<'_>, receipt: &Receipt, event: &Event) {
             }
         }
         EventData::Uninstall { .. } => {
-            work.setup.push(SetupChange::Uninstalled { instance: instance.id });
+            work.setup.push(SetupChange::Uninstalled {
+                instance: instance.id,
+            });
         }
         EventData::Update { .. } => {
-            work.setup.push(SetupChange::Republish { instance: instance.id });
+            work.setup.push(SetupChange::Republish {
+                instance: instance.id,
+            });
         }
         EventData::Install { .. } => {}
         EventData::Malformed { why, .. } => {
@@ -99,8 +127,12 @@ fn for_each(
     mut take: impl FnMut(&mut Work<'_>, &Phone, &Conversation, &ConnectorMessage),
 ) {
     let registry = work.registry;
-    let Some(phone) = registry.phone_on_line(instance.id, &messages.connector, messages.line.0) else {
-        let why = format!("no number is linked to line {} of this portal", messages.line.0);
+    let Some(phone) = registry.phone_on_line(instance.id, &messages.connector, messages.line.0)
+    else {
+        let why = format!(
+            "no number is linked to line {} of this portal",
+            messages.line.0
+        );
         work.keep(KeptState::NotUnderstood, why);
         return;
     };
@@ -112,13 +144,20 @@ fn for_each(
                 continue;
             }
         };
-        let person = work.known.chats.get(&(phone.id, message.chat_id.clone())).copied();
+        let person = work
+            .known
+            .chats
+            .get(&(phone.id, message.chat_id.clone()))
+            .copied();
         let conversation =
             person.and_then(|person| work.known.conversations.get(&(phone.id, person)).cloned());
         let Some(conversation) = conversation else {
             work.keep(
                 KeptState::NotUnderstood,
-                format!("no conversation of this number has the chat id {}", message.chat_id),
+                format!(
+                    "no conversation of this number has the chat id {}",
+                    message.chat_id
+                ),
             );
             continue;
         };
@@ -143,7 +182,11 @@ fn reply(
     messages: &ConnectorMessages,
     message: &ConnectorMessage,
 ) {
-    if message.external_ids.iter().any(|id| work.known.message(phone.id, id).is_some()) {
+    if message
+        .external_ids
+        .iter()
+        .any(|id| work.known.message(phone.id, id).is_some())
+    {
         work.count("echo");
         return;
     }
@@ -153,7 +196,10 @@ fn reply(
         return;
     }
     let reply = from_bitrix::read(message);
-    let context = reply.quote.as_ref().and_then(|quote| find_quoted(work, conversation, quote));
+    let context = reply
+        .quote
+        .as_ref()
+        .and_then(|quote| find_quoted(work, conversation, quote));
     if reply.parts.is_empty() {
         work.count("empty_reply");
         return;
@@ -173,21 +219,40 @@ fn reply(
         // Only the first message answers what was quoted.
         let context = context.clone().filter(|_| index == 0);
         let (kind, text, media, task) = match part {
-            Part::Text(body) => {
-                ("text", body.clone(), None, Task::Text { body, context, confirm })
-            }
+            Part::Text(body) => (
+                "text",
+                body.clone(),
+                None,
+                Task::Text {
+                    body,
+                    context,
+                    confirm,
+                },
+            ),
             Part::File(file) => {
                 let media = work.ids.next();
                 let text = file.caption.clone().unwrap_or_else(|| file.name.clone());
                 work.media.push(NewMedia {
                     id: media,
                     phone: phone.id,
-                    source: MediaSource::Portal { url: file.url, declared_size: file.size },
+                    source: MediaSource::Portal {
+                        url: file.url,
+                        declared_size: file.size,
+                    },
                     name: file.name,
                     mime_type: file.mime_type,
                     created_at: work.now,
                 });
-                ("file", text, Some(media), Task::File { caption: file.caption, context, confirm })
+                (
+                    "file",
+                    text,
+                    Some(media),
+                    Task::File {
+                        caption: file.caption,
+                        context,
+                        confirm,
+                    },
+                )
             }
         };
         let detail = format!(
@@ -228,11 +293,17 @@ fn find_quoted(work: &Work<'_>, conversation: &Conversation, quote: &QuoteBlock)
     if wanted.is_empty() {
         return None;
     }
-    let same = latest.iter().find(|facts| comparable(&facts.text) == wanted);
+    let same = latest
+        .iter()
+        .find(|facts| comparable(&facts.text) == wanted);
     // Bitrix24 may shorten what it quotes.
     let beginning = || {
         (wanted.chars().count() >= 12)
-            .then(|| latest.iter().find(|facts| comparable(&facts.text).starts_with(&wanted)))
+            .then(|| {
+                latest
+                    .iter()
+                    .find(|facts| comparable(&facts.text).starts_with(&wanted))
+            })
             .flatten()
     };
     same.or_else(beginning)?.wamid.clone()
@@ -240,16 +311,24 @@ fn find_quoted(work: &Work<'_>, conversation: &Conversation, quote: &QuoteBlock)
 
 /// Text without what markup and line breaks may have changed.
 fn comparable(text: &str) -> String {
-    text.chars().filter(|character| character.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    text.chars()
+        .filter(|character| character.is_alphanumeric())
+        .flat_map(char::to_lowercase)
+        .collect()
 }
 
 fn learn_chats(work: &mut Work<'_>, instance: &Instance, dialogs: &Dialogs) {
     let registry = work.registry;
-    let Some(phone) = registry.phone_on_line(instance.id, &dialogs.connector, dialogs.line.0) else {
+    let Some(phone) = registry.phone_on_line(instance.id, &dialogs.connector, dialogs.line.0)
+    else {
         return;
     };
     for dialog in dialogs.dialogs.iter().flatten() {
-        let person = work.known.chats.get(&(phone.id, dialog.chat_id.clone())).copied();
+        let person = work
+            .known
+            .chats
+            .get(&(phone.id, dialog.chat_id.clone()))
+            .copied();
         let conversation =
             person.and_then(|person| work.known.conversations.get(&(phone.id, person)).cloned());
         if let Some(conversation) = conversation {
@@ -270,5 +349,8 @@ fn disconnected(work: &mut Work<'_>, phone: &Phone, code: &str, title: &str, hin
         hint: Some(hint.to_owned()),
         ..PhoneError::default()
     };
-    work.setup.push(SetupChange::Disconnected { phone: phone.id, error });
+    work.setup.push(SetupChange::Disconnected {
+        phone: phone.id,
+        error,
+    });
 }

@@ -43,7 +43,10 @@ pub(super) fn apply(work: &mut Work<'_>, receipt: &Receipt, callback: &Callback)
 
 fn apply_value(work: &mut Work<'_>, receipt: &Receipt, value: &MessagesValue, echoes: bool) {
     let Some(phone_number_id) = value.phone_number_id.as_deref() else {
-        work.keep(KeptState::NotUnderstood, "the value names no phone number id".to_owned());
+        work.keep(
+            KeptState::NotUnderstood,
+            "the value names no phone number id".to_owned(),
+        );
         return;
     };
     let registry = work.registry;
@@ -51,7 +54,10 @@ fn apply_value(work: &mut Work<'_>, receipt: &Receipt, value: &MessagesValue, ec
         work.keep_for(phone_number_id);
         return;
     };
-    if registry.app_of(phone).is_none_or(|(_, app)| app.id != receipt.owner) {
+    if registry
+        .app_of(phone)
+        .is_none_or(|(_, app)| app.id != receipt.owner)
+    {
         let why = format!("the number {phone_number_id} belongs to another application");
         work.keep(KeptState::NotUnderstood, why);
         return;
@@ -70,15 +76,25 @@ fn apply_value(work: &mut Work<'_>, receipt: &Receipt, value: &MessagesValue, ec
         }
     }
     if !value.errors.is_empty() && value.messages.is_empty() && value.statuses.is_empty() {
-        let why = value.errors.iter().map(|error| error.headline().to_owned()).collect::<Vec<_>>();
+        let why = value
+            .errors
+            .iter()
+            .map(|error| error.headline().to_owned())
+            .collect::<Vec<_>>();
         work.keep(KeptState::Recorded, why.join("; "));
     }
 }
 
 fn quoted(work: &Work<'_>, phone: &Phone, message: &Message) -> Option<Quoted> {
-    let facts = work.known.message(phone.id, from_whatsapp::referred(message)?)?;
+    let facts = work
+        .known
+        .message(phone.id, from_whatsapp::referred(message)?)?;
     Some(Quoted {
-        author: if facts.inbound { Author::Customer } else { Author::Business },
+        author: if facts.inbound {
+            Author::Customer
+        } else {
+            Author::Business
+        },
         text: facts.text.clone(),
     })
 }
@@ -99,13 +115,18 @@ fn inbound(
     let action = from_whatsapp::read(message, quoted.as_ref(), &value.errors, language);
     let contact = value.contact_for(message);
     let previous_user_id = match &action {
-        Action::IdentityChanged { previous_user_id, .. } => previous_user_id.as_deref(),
+        Action::IdentityChanged {
+            previous_user_id, ..
+        } => previous_user_id.as_deref(),
         _ => None,
     };
     let person = work.person(
         phone.account_id,
         Named {
-            wa_id: message.from.as_deref().or(contact.and_then(|contact| contact.wa_id.as_deref())),
+            wa_id: message
+                .from
+                .as_deref()
+                .or(contact.and_then(|contact| contact.wa_id.as_deref())),
             user_id: message
                 .from_user_id
                 .as_deref()
@@ -117,27 +138,50 @@ fn inbound(
     );
     let conversation = work.conversation(phone, person);
     let understood = match &action {
-        Action::Post(content) | Action::Edit { content, .. } | Action::IdentityChanged { content, .. } => {
-            content.understood
-        }
+        Action::Post(content)
+        | Action::Edit { content, .. }
+        | Action::IdentityChanged { content, .. } => content.understood,
         Action::Revoke { .. } => true,
     };
     if !understood {
-        work.keep(KeptState::NotUnderstood, format!("message type {}", message.kind));
+        work.keep(
+            KeptState::NotUnderstood,
+            format!("message type {}", message.kind),
+        );
     }
     match action {
         Action::Post(content) => {
-            if !matches!(content.kind.as_str(), "reaction" | "system" | "unsupported" | "unknown") {
-                let at = message.timestamp.map_or(receipt.received_at, Millis::from_seconds);
+            if !matches!(
+                content.kind.as_str(),
+                "reaction" | "system" | "unsupported" | "unknown"
+            ) {
+                let at = message
+                    .timestamp
+                    .map_or(receipt.received_at, Millis::from_seconds);
                 work.open_window(&conversation, at.min(receipt.received_at));
             }
             post(work, receipt, phone, &conversation, message, content, false);
         }
         Action::Edit { original, content } => {
-            edit(work, receipt, phone, &conversation, message, &original, content);
+            edit(
+                work,
+                receipt,
+                phone,
+                &conversation,
+                message,
+                &original,
+                content,
+            );
         }
-        Action::Revoke { original } => revoke(work, receipt, phone, &conversation, message, &original),
-        Action::IdentityChanged { wa_id, user_id, content, .. } => {
+        Action::Revoke { original } => {
+            revoke(work, receipt, phone, &conversation, message, &original)
+        }
+        Action::IdentityChanged {
+            wa_id,
+            user_id,
+            content,
+            ..
+        } => {
             work.change_identity(person, wa_id.as_deref(), user_id.as_deref());
             post(work, receipt, phone, &conversation, message, content, true);
         }
@@ -167,7 +211,11 @@ fn row(
         im: None,
         media: None,
         created_at: receipt.received_at,
-        journey: work.journey(receipt, message.timestamp, "webhook of Meta, signature verified, on disk"),
+        journey: work.journey(
+            receipt,
+            message.timestamp,
+            "webhook of Meta, signature verified, on disk",
+        ),
     }
 }
 
@@ -186,7 +234,9 @@ fn post(
         work.media.push(NewMedia {
             id: media,
             phone: phone.id,
-            source: MediaSource::Meta { media_id: file.media_id },
+            source: MediaSource::Meta {
+                media_id: file.media_id,
+            },
             name: file.name,
             mime_type: Some(file.mime_type),
             created_at: work.now,
@@ -194,7 +244,11 @@ fn post(
     }
     let (id, media) = (new.id, new.media);
     work.add_message(new);
-    let task = Task::Post { external_id: message.id.clone(), text: content.markup, note };
+    let task = Task::Post {
+        external_id: message.id.clone(),
+        text: content.markup,
+        note,
+    };
     work.tell_portal(conversation.into(), Some(id), media, task);
 }
 
@@ -216,7 +270,10 @@ fn edit(
     "edit".clone_into(&mut new.kind);
     let id = new.id;
     work.add_message(new);
-    let task = Task::Update { external_id: original.to_owned(), text: content.markup };
+    let task = Task::Update {
+        external_id: original.to_owned(),
+        text: content.markup,
+    };
     work.tell_portal(conversation.into(), Some(id), None, task);
 }
 
@@ -239,13 +296,24 @@ fn revoke(
     if work.known.message(phone.id, original).is_none() {
         // Nothing of it is in the chat.
         new.state = State::Delivered;
-        new.journey.step(work.now, "nothing to do", Some("the deleted message was never in the chat"));
+        new.journey.step(
+            work.now,
+            "nothing to do",
+            Some("the deleted message was never in the chat"),
+        );
         work.add_message(new);
         return;
     }
     let id = new.id;
     work.add_message(new);
-    work.tell_portal(conversation.into(), Some(id), None, Task::Delete { external_id: original.to_owned() });
+    work.tell_portal(
+        conversation.into(),
+        Some(id),
+        None,
+        Task::Delete {
+            external_id: original.to_owned(),
+        },
+    );
 }
 
 /// The business wrote with the phone app: operators see it, nobody sends it again (Meta: smb_message_echoes).
@@ -259,7 +327,10 @@ fn echo(work: &mut Work<'_>, receipt: &Receipt, phone: &Phone, message: &Message
     let language = work.language(phone);
     let quoted = quoted(work, phone, message);
     let Action::Post(content) = from_whatsapp::read(message, quoted.as_ref(), &[], language) else {
-        work.keep(KeptState::Recorded, format!("echo of type {}", message.kind));
+        work.keep(
+            KeptState::Recorded,
+            format!("echo of type {}", message.kind),
+        );
         return;
     };
     let person = work.person(
@@ -280,7 +351,9 @@ fn echo(work: &mut Work<'_>, receipt: &Receipt, phone: &Phone, message: &Message
         work.media.push(NewMedia {
             id: media,
             phone: phone.id,
-            source: MediaSource::Meta { media_id: file.media_id },
+            source: MediaSource::Meta {
+                media_id: file.media_id,
+            },
             name: file.name,
             mime_type: Some(file.mime_type),
             created_at: work.now,
@@ -288,7 +361,11 @@ fn echo(work: &mut Work<'_>, receipt: &Receipt, phone: &Phone, message: &Message
     }
     let (id, media) = (new.id, new.media);
     work.add_message(new);
-    let task = Task::Post { external_id: message.id.clone(), text: content.markup, note: true };
+    let task = Task::Post {
+        external_id: message.id.clone(),
+        text: content.markup,
+        note: true,
+    };
     work.tell_portal((&conversation).into(), Some(id), media, task);
 }
 
@@ -324,11 +401,20 @@ fn apply_status(work: &mut Work<'_>, receipt: &Receipt, phone: &Phone, status: &
     let facts = facts.clone();
     let failure = status.errors.first();
     let detail = failure.map(|error| {
-        let code = error.code.map_or_else(|| "no code".to_owned(), |code| code.to_string());
-        format!("{code}: {}", error.details.as_deref().unwrap_or_else(|| error.headline()))
+        let code = error
+            .code
+            .map_or_else(|| "no code".to_owned(), |code| code.to_string());
+        format!(
+            "{code}: {}",
+            error.details.as_deref().unwrap_or_else(|| error.headline())
+        )
     });
     let mut journey = Journey::new();
-    journey.step(receipt.received_at, &name, detail.as_deref().or(Some(&status.id)));
+    journey.step(
+        receipt.received_at,
+        &name,
+        detail.as_deref().or(Some(&status.id)),
+    );
     work.changes.push(Change {
         id: facts.id,
         state,
@@ -356,35 +442,36 @@ fn apply_status(work: &mut Work<'_>, receipt: &Receipt, phone: &Phone, status: &
 }
 
 /// A status of a message to a phone number names the user id, and the other way round: both belong to one person.
-fn learn_recipient(
-    work: &mut Work<'_>,
-    phone: &Phone,
-    facts: &Facts,
-    status: &Status,
-) {
-    let Some(conversation) =
-        work.known.conversations.values().find(|one| one.id == facts.conversation).cloned()
+fn learn_recipient(work: &mut Work<'_>, phone: &Phone, facts: &Facts, status: &Status) {
+    let Some(conversation) = work
+        .known
+        .conversations
+        .values()
+        .find(|one| one.id == facts.conversation)
+        .cloned()
     else {
         return;
     };
-    let (Some(wa_id), Some(user_id)) =
-        (status.recipient_id.as_deref(), status.recipient_user_id.as_deref())
-    else {
+    let (Some(wa_id), Some(user_id)) = (
+        status.recipient_id.as_deref(),
+        status.recipient_user_id.as_deref(),
+    ) else {
         return;
     };
-    let person =
-        work.person(phone.account_id, Named { wa_id: Some(wa_id), user_id: Some(user_id), ..Named::default() });
+    let person = work.person(
+        phone.account_id,
+        Named {
+            wa_id: Some(wa_id),
+            user_id: Some(user_id),
+            ..Named::default()
+        },
+    );
     if person != conversation.person {
         work.count("recipient_merged");
     }
 }
 
-fn failed(
-    work: &mut Work<'_>,
-    phone: &Phone,
-    facts: &Facts,
-    status: &Status,
-) {
+fn failed(work: &mut Work<'_>, phone: &Phone, facts: &Facts, status: &Status) {
     work.unconfirmed.push(facts.id);
     let error = status.errors.first();
     let text = notes::failure(
@@ -393,6 +480,9 @@ fn failed(
         error.and_then(|error| error.details.as_deref()),
         work.language(phone),
     );
-    let lane = Lane { phone: phone.id, conversation: facts.conversation };
+    let lane = Lane {
+        phone: phone.id,
+        conversation: facts.conversation,
+    };
     work.note(lane, notes::wrap(&text));
 }

@@ -27,7 +27,12 @@ pub(crate) fn callback_data(message: Uuid) -> String {
 
 /// The message that a status speaks of by our id.
 pub(crate) fn message_of(status: &Status) -> Option<Uuid> {
-    status.biz_opaque_callback_data.as_deref()?.strip_prefix(CALLBACK_PREFIX)?.parse().ok()
+    status
+        .biz_opaque_callback_data
+        .as_deref()?
+        .strip_prefix(CALLBACK_PREFIX)?
+        .parse()
+        .ok()
 }
 
 /// Names the deed of taking one WhatsApp message.
@@ -37,7 +42,13 @@ pub(crate) fn inbound_deed(phone_number_id: &str, wamid: &str) -> Deed {
 
 /// Names the deed of taking one message of an operator.
 pub(crate) fn operator_deed(member_id: &str, event: &str, chat: i64, message: i64) -> Deed {
-    Deed::new(&["bitrix24", member_id, event, &chat.to_string(), &message.to_string()])
+    Deed::new(&[
+        "bitrix24",
+        member_id,
+        event,
+        &chat.to_string(),
+        &message.to_string(),
+    ])
 }
 
 /// What is known; changes while a batch is worked through, so that each receipt sees what those before it did.
@@ -74,13 +85,22 @@ impl Questions {
             for phone in [&message.from, &message.to].into_iter().flatten() {
                 self.aliases.push(canonical(phone));
             }
-            for user_id in [&message.from_user_id, &message.to_user_id].into_iter().flatten() {
+            for user_id in [&message.from_user_id, &message.to_user_id]
+                .into_iter()
+                .flatten()
+            {
                 self.aliases.push(user_id.clone());
             }
-            self.wamids.extend(translate::from_whatsapp::referred(message).map(str::to_owned));
+            self.wamids
+                .extend(translate::from_whatsapp::referred(message).map(str::to_owned));
             match &message.body {
-                whatsapp::webhook::MessageBody::Edit { original_message_id, .. }
-                | whatsapp::webhook::MessageBody::Revoke { original_message_id } => {
+                whatsapp::webhook::MessageBody::Edit {
+                    original_message_id,
+                    ..
+                }
+                | whatsapp::webhook::MessageBody::Revoke {
+                    original_message_id,
+                } => {
                     self.wamids.push(original_message_id.clone());
                 }
                 whatsapp::webhook::MessageBody::System(system) => {
@@ -97,7 +117,8 @@ impl Questions {
                 None => self.wamids.push(status.id.clone()),
             }
             self.aliases.extend(status.recipient_user_id.clone());
-            self.aliases.extend(status.recipient_id.as_deref().map(canonical));
+            self.aliases
+                .extend(status.recipient_id.as_deref().map(canonical));
         }
     }
 
@@ -122,7 +143,13 @@ impl Questions {
                 }
             }
             EventData::DialogStart(dialogs) => {
-                self.chats.extend(dialogs.dialogs.iter().flatten().map(|dialog| dialog.chat_id.clone()));
+                self.chats.extend(
+                    dialogs
+                        .dialogs
+                        .iter()
+                        .flatten()
+                        .map(|dialog| dialog.chat_id.clone()),
+                );
             }
             _ => {}
         }
@@ -131,16 +158,15 @@ impl Questions {
 
 impl Known {
     /// Reads all that the receipts speak of.
-    pub(crate) async fn load(
-        store: &Store,
-        parsed: &[Parsed],
-    ) -> Result<Self, Error> {
+    pub(crate) async fn load(store: &Store, parsed: &[Parsed]) -> Result<Self, Error> {
         let mut questions = Questions::default();
         for parsed in parsed {
             match parsed {
                 Parsed::Meta(callback) => {
                     for change in &callback.changes {
-                        if let ChangeKind::Messages(value) | ChangeKind::Echoes(value) = &change.kind {
+                        if let ChangeKind::Messages(value) | ChangeKind::Echoes(value) =
+                            &change.kind
+                        {
                             questions.ask_meta(value);
                         }
                     }
@@ -157,13 +183,23 @@ impl Known {
     /// Reads what is known of a person by phone number or user id.
     pub(crate) async fn of_person(store: &Store, value: &str) -> Result<Self, Error> {
         let mut known = Self::default();
-        let questions = Questions { aliases: vec![value.to_owned()], ..Questions::default() };
+        let questions = Questions {
+            aliases: vec![value.to_owned()],
+            ..Questions::default()
+        };
         known.answer(store, questions).await?;
         Ok(known)
     }
 
     async fn answer(&mut self, store: &Store, questions: Questions) -> Result<(), Error> {
-        let Questions { deeds, aliases, wamids, messages, chats, quoting } = questions;
+        let Questions {
+            deeds,
+            aliases,
+            wamids,
+            messages,
+            chats,
+            quoting,
+        } = questions;
         self.done = conversations::done_before(store, &unique(deeds)).await?;
         for (alias, person) in conversations::persons_by_alias(store, &unique(aliases)).await? {
             self.aliases.insert(alias, person.id);
@@ -183,7 +219,8 @@ impl Known {
         let persons: Vec<Uuid> = self.persons.keys().copied().collect();
         found.extend(conversations::of_persons(store, &persons).await?);
         for conversation in found {
-            if quoting.contains(&conversation.chat_ref) && !self.latest.contains_key(&conversation.id)
+            if quoting.contains(&conversation.chat_ref)
+                && !self.latest.contains_key(&conversation.id)
             {
                 self.latest.insert(
                     conversation.id,
@@ -199,9 +236,12 @@ impl Known {
     }
 
     pub(crate) fn add_conversation(&mut self, conversation: Conversation) {
-        self.chats
-            .insert((conversation.phone, conversation.chat_ref.clone()), conversation.person);
-        self.conversations.insert((conversation.phone, conversation.person), conversation);
+        self.chats.insert(
+            (conversation.phone, conversation.chat_ref.clone()),
+            conversation.person,
+        );
+        self.conversations
+            .insert((conversation.phone, conversation.person), conversation);
     }
 
     pub(crate) fn add_message(&mut self, facts: Facts) {
@@ -213,7 +253,8 @@ impl Known {
 
     /// The message of a number with this wamid.
     pub(crate) fn message(&self, phone: Uuid, wamid: &str) -> Option<&Facts> {
-        self.messages.get(self.by_wamid.get(&(phone, wamid.to_owned()))?)
+        self.messages
+            .get(self.by_wamid.get(&(phone, wamid.to_owned()))?)
     }
 
     /// The message that a status of a number speaks of.
@@ -222,16 +263,27 @@ impl Known {
             Some(id) => id,
             None => *self.by_wamid.get(&(phone, status.id.clone()))?,
         };
-        self.messages.get_mut(&id).filter(|facts| facts.phone == phone)
+        self.messages
+            .get_mut(&id)
+            .filter(|facts| facts.phone == phone)
     }
 
     /// The person with this phone number or user id at an account.
     pub(crate) fn person_by(&self, account: Uuid, kind: AliasKind, value: &str) -> Option<Uuid> {
-        self.aliases.get(&Alias { account, kind, value: value.to_owned() }).copied()
+        self.aliases
+            .get(&Alias {
+                account,
+                kind,
+                value: value.to_owned(),
+            })
+            .copied()
     }
 }
 
 fn unique<T: std::hash::Hash + Eq + Clone>(values: Vec<T>) -> Vec<T> {
     let mut seen = HashSet::new();
-    values.into_iter().filter(|value| seen.insert(value.clone())).collect()
+    values
+        .into_iter()
+        .filter(|value| seen.insert(value.clone()))
+        .collect()
 }

@@ -43,7 +43,10 @@ pub(crate) struct Lane {
 
 impl From<&Conversation> for Lane {
     fn from(conversation: &Conversation) -> Self {
-        Self { phone: conversation.phone, conversation: conversation.id }
+        Self {
+            phone: conversation.phone,
+            conversation: conversation.id,
+        }
     }
 }
 
@@ -83,12 +86,7 @@ pub(crate) struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    pub(crate) fn new(
-        registry: &'a Registry,
-        known: Known,
-        now: Millis,
-        ids: &'a Ids,
-    ) -> Self {
+    pub(crate) fn new(registry: &'a Registry, known: Known, now: Millis, ids: &'a Ids) -> Self {
         Self {
             registry,
             known,
@@ -124,7 +122,11 @@ impl<'a> Work<'a> {
     /// Keeps the receipt being worked on among the events. The first reason stands, except that waiting for a number
     /// outweighs all others, for such a receipt is translated again.
     pub(crate) fn keep(&mut self, state: KeptState, why: String) {
-        if self.keep.as_ref().is_none_or(|(state, ..)| *state == KeptState::Recorded) {
+        if self
+            .keep
+            .as_ref()
+            .is_none_or(|(state, ..)| *state == KeptState::Recorded)
+        {
             self.keep = Some((state, Some(why), None));
         }
     }
@@ -133,17 +135,32 @@ impl<'a> Work<'a> {
     pub(crate) fn keep_for(&mut self, phone_number_id: &str) {
         if !matches!(self.keep, Some((KeptState::Unlinked, ..))) {
             let why = format!("no number with the phone number id {phone_number_id} is entered");
-            self.keep = Some((KeptState::Unlinked, Some(why), Some(phone_number_id.to_owned())));
+            self.keep = Some((
+                KeptState::Unlinked,
+                Some(why),
+                Some(phone_number_id.to_owned()),
+            ));
         }
     }
 
     /// Ends a receipt.
     pub(crate) fn end(&mut self, receipt: &Receipt) {
-        let debugging =
-            self.registry.waba_apps.get(&receipt.owner).is_some_and(|app| app.events);
-        let keep = self.keep.take().or_else(|| debugging.then_some((KeptState::Translated, None, None)));
+        let debugging = self
+            .registry
+            .waba_apps
+            .get(&receipt.owner)
+            .is_some_and(|app| app.events);
+        let keep = self
+            .keep
+            .take()
+            .or_else(|| debugging.then_some((KeptState::Translated, None, None)));
         if let Some((state, error, phone_number_id)) = keep {
-            self.kept.push(Kept { receipt: receipt.clone(), state, error, phone_number_id });
+            self.kept.push(Kept {
+                receipt: receipt.clone(),
+                state,
+                error,
+                phone_number_id,
+            });
         }
     }
 
@@ -164,16 +181,24 @@ impl<'a> Work<'a> {
 
     /// The language of the operators behind a number.
     pub(crate) fn language(&self, phone: &Phone) -> Language {
-        self.registry.instance_of(phone).map(|instance| instance.language).unwrap_or_default()
+        self.registry
+            .instance_of(phone)
+            .map(|instance| instance.language)
+            .unwrap_or_default()
     }
 
     /// The person whom Meta names; made where nobody is known by these ids. Fills in what was not known.
     pub(crate) fn person(&mut self, account: Uuid, named: Named<'_>) -> Uuid {
-        let phone = named.wa_id.map(canonical).filter(|digits| !digits.is_empty());
-        let by_user_id =
-            named.user_id.and_then(|id| self.known.person_by(account, AliasKind::UserId, id));
-        let by_phone =
-            phone.as_deref().and_then(|digits| self.known.person_by(account, AliasKind::Phone, digits));
+        let phone = named
+            .wa_id
+            .map(canonical)
+            .filter(|digits| !digits.is_empty());
+        let by_user_id = named
+            .user_id
+            .and_then(|id| self.known.person_by(account, AliasKind::UserId, id));
+        let by_phone = phone
+            .as_deref()
+            .and_then(|digits| self.known.person_by(account, AliasKind::Phone, digits));
         let id = match (by_user_id, by_phone) {
             (Some(one), Some(other)) if one != other => self.merge(one, other),
             (Some(one), _) | (None, Some(one)) => one,
@@ -229,7 +254,11 @@ impl<'a> Work<'a> {
     }
 
     fn alias(&mut self, account: Uuid, kind: AliasKind, value: &str, person: Uuid) {
-        let alias = Alias { account, kind, value: value.to_owned() };
+        let alias = Alias {
+            account,
+            kind,
+            value: value.to_owned(),
+        };
         if self.known.aliases.get(&alias) != Some(&person) {
             self.known.aliases.insert(alias.clone(), person);
             self.aliases.push((alias, person));
@@ -238,7 +267,11 @@ impl<'a> Work<'a> {
 
     /// Two rows turn out to be one person: the older one, with the older chats, stays.
     fn merge(&mut self, one: Uuid, other: Uuid) -> Uuid {
-        let (stays, goes) = if one < other { (one, other) } else { (other, one) };
+        let (stays, goes) = if one < other {
+            (one, other)
+        } else {
+            (other, one)
+        };
         for person in self.known.aliases.values_mut() {
             if *person == goes {
                 *person = stays;
@@ -251,7 +284,12 @@ impl<'a> Work<'a> {
         }
         self.merged.push((goes, stays));
         // A chat that an operator still has open under the other row must reach the same customer.
-        let facts = self.known.persons.get(&stays).cloned().zip(self.known.persons.get(&goes).cloned());
+        let facts = self
+            .known
+            .persons
+            .get(&stays)
+            .cloned()
+            .zip(self.known.persons.get(&goes).cloned());
         if let Some((mut first, mut second)) = facts {
             first.wa_id = first.wa_id.or_else(|| second.wa_id.clone());
             first.user_id = first.user_id.or_else(|| second.user_id.clone());
@@ -279,17 +317,31 @@ impl<'a> Work<'a> {
         let account = known.account;
         let mut gone = Vec::new();
         if let Some(new) = wa_id {
-            gone.extend(known.wa_id.as_deref().map(|old| (AliasKind::Phone, canonical(old), canonical(new))));
+            gone.extend(
+                known
+                    .wa_id
+                    .as_deref()
+                    .map(|old| (AliasKind::Phone, canonical(old), canonical(new))),
+            );
             known.wa_id = Some(new.to_owned());
         }
         if let Some(new) = user_id {
-            gone.extend(known.user_id.clone().map(|old| (AliasKind::UserId, old, new.to_owned())));
+            gone.extend(
+                known
+                    .user_id
+                    .clone()
+                    .map(|old| (AliasKind::UserId, old, new.to_owned())),
+            );
             known.user_id = Some(new.to_owned());
         }
         self.persons.insert(person);
         for (kind, old, new) in gone {
             if old != new {
-                let alias = Alias { account, kind, value: old };
+                let alias = Alias {
+                    account,
+                    kind,
+                    value: old,
+                };
                 self.known.aliases.remove(&alias);
                 self.dropped_aliases.push(alias);
             }
@@ -333,11 +385,18 @@ impl<'a> Work<'a> {
     }
 
     /// Bitrix24 told under which chat it keeps a conversation.
-    pub(crate) fn portal_chat(&mut self, conversation: &Conversation, chat: i64, session: Option<String>) {
+    pub(crate) fn portal_chat(
+        &mut self,
+        conversation: &Conversation,
+        chat: i64,
+        session: Option<String>,
+    ) {
         if conversation.im_chat_id != Some(chat) {
             self.chats.push((conversation.id, chat, session));
-            if let Some(known) =
-                self.known.conversations.get_mut(&(conversation.phone, conversation.person))
+            if let Some(known) = self
+                .known
+                .conversations
+                .get_mut(&(conversation.phone, conversation.person))
             {
                 known.im_chat_id = Some(chat);
             }
@@ -346,7 +405,11 @@ impl<'a> Work<'a> {
 
     /// How the API names the customer of a conversation.
     pub(crate) fn peer(&self, conversation: &Conversation) -> String {
-        self.known.persons.get(&conversation.person).map(Person::peer).unwrap_or_default()
+        self.known
+            .persons
+            .get(&conversation.person)
+            .map(Person::peer)
+            .unwrap_or_default()
     }
 
     /// Adds a message; those that come later in the batch see it.
@@ -421,20 +484,37 @@ impl<'a> Work<'a> {
             lane,
             None,
             None,
-            Task::Post { external_id, text: markup, note: true },
+            Task::Post {
+                external_id,
+                text: markup,
+                note: true,
+            },
         );
     }
 
     /// The state in which an inbound message starts.
     pub(crate) fn inbound_state(phone: &Phone) -> State {
-        if phone.instance_id.is_some() { State::Queued } else { State::Received }
+        if phone.instance_id.is_some() {
+            State::Queued
+        } else {
+            State::Received
+        }
     }
 
     /// The first steps of a message that came in with a receipt.
-    pub(crate) fn journey(&self, receipt: &Receipt, written_at: Option<i64>, detail: &str) -> Journey {
+    pub(crate) fn journey(
+        &self,
+        receipt: &Receipt,
+        written_at: Option<i64>,
+        detail: &str,
+    ) -> Journey {
         let mut journey = Journey::new();
         if let Some(seconds) = written_at {
-            journey.step(Millis::from_seconds(seconds), "written", Some("time given by the sender's side"));
+            journey.step(
+                Millis::from_seconds(seconds),
+                "written",
+                Some("time given by the sender's side"),
+            );
         }
         journey.step(receipt.received_at, "received", Some(detail));
         journey.step(self.now, "translated", None);
@@ -451,8 +531,12 @@ impl<'a> Work<'a> {
         lanes::drop_confirmations(&mut tx, &self.unconfirmed).await?;
         lanes::enqueue(&mut tx, &self.tasks).await?;
         for side in [Side::Portal, Side::Meta] {
-            let due: Vec<Uuid> =
-                self.due.iter().filter(|(of, ..)| *of == side).map(|(_, _, lane)| *lane).collect();
+            let due: Vec<Uuid> = self
+                .due
+                .iter()
+                .filter(|(of, ..)| *of == side)
+                .map(|(_, _, lane)| *lane)
+                .collect();
             lanes::make_due(&mut tx, side, &due, self.now).await?;
         }
         conversations::record_done(&mut tx, &self.deeds, self.now).await?;
@@ -466,8 +550,11 @@ impl<'a> Work<'a> {
     }
 
     async fn write_identities(&mut self, tx: &mut Transaction) -> Result<(), store::Error> {
-        let persons =
-            self.persons.iter().filter_map(|id| self.known.persons.get(id).cloned()).collect();
+        let persons = self
+            .persons
+            .iter()
+            .filter_map(|id| self.known.persons.get(id).cloned())
+            .collect();
         conversations::save_persons(tx, persons).await?;
         for (goes, stays) in &self.merged {
             conversations::move_aliases(tx, *goes, *stays).await?;
@@ -477,8 +564,10 @@ impl<'a> Work<'a> {
         for (alias, person) in &self.aliases {
             last.insert(alias, *person);
         }
-        let mut aliases: Vec<(Alias, Uuid)> =
-            last.into_iter().map(|(alias, person)| (alias.clone(), person)).collect();
+        let mut aliases: Vec<(Alias, Uuid)> = last
+            .into_iter()
+            .map(|(alias, person)| (alias.clone(), person))
+            .collect();
         aliases.sort_unstable_by(|one, other| one.0.value.cmp(&other.0.value));
         conversations::save_aliases(tx, &aliases).await?;
         let mut changed: Vec<Conversation> = self
@@ -495,7 +584,8 @@ impl<'a> Work<'a> {
         for (kind, count) in &self.counts {
             app.metrics.add("intake", kind, *count);
         }
-        app.metrics.add("intake", "receipts", self.receipts.len() as u64);
+        app.metrics
+            .add("intake", "receipts", self.receipts.len() as u64);
         if !self.setup.is_empty() {
             app.reload().await?;
             app.portals.wake();
@@ -519,7 +609,11 @@ async fn write_setup(tx: &mut Transaction, change: &SetupChange) -> Result<(), s
             let error = serde_json::to_string(error).ok();
             tx.execute(
                 "UPDATE phones SET connection = $1, error = $2 WHERE id = $3",
-                &[Connection::Error.as_str().into(), error.into(), (*phone).into()],
+                &[
+                    Connection::Error.as_str().into(),
+                    error.into(),
+                    (*phone).into(),
+                ],
             )
             .await?;
         }
@@ -527,7 +621,11 @@ async fn write_setup(tx: &mut Transaction, change: &SetupChange) -> Result<(), s
             let problem = "The application was removed from the portal. Install it again to go on.";
             tx.execute(
                 "UPDATE instances SET state = $1, problem = $2 WHERE id = $3",
-                &[InstanceState::Uninstalled.as_str().into(), problem.into(), (*instance).into()],
+                &[
+                    InstanceState::Uninstalled.as_str().into(),
+                    problem.into(),
+                    (*instance).into(),
+                ],
             )
             .await?;
             let error = PhoneError {

@@ -58,21 +58,31 @@ pub async fn event(
         return install(&app, &event, parameters.app_id.as_deref()).await;
     }
     let registry = app.directory.snapshot();
-    let instance = registry.instances_of(&event.auth.member_id).find(|instance| {
-        event
-            .auth
-            .application_token
-            .as_ref()
-            .is_some_and(|token| instance.application_token.matches(token.expose()))
-    });
+    let instance = registry
+        .instances_of(&event.auth.member_id)
+        .find(|instance| {
+            event
+                .auth
+                .application_token
+                .as_ref()
+                .is_some_and(|token| instance.application_token.matches(token.expose()))
+        });
     let Some(instance) = instance else {
-        return refuse(&app, "application_token", "the application token is not known for this portal");
+        return refuse(
+            &app,
+            "application_token",
+            "the application token is not known for this portal",
+        );
     };
     if matches!(event.data, EventData::Update { .. }) && event.auth.refresh_token.is_some() {
         // The update of an application brings a new pair of tokens, trusted only after asking its authorization server.
         return install(&app, &event, parameters.app_id.as_deref()).await;
     }
-    match app.committer.commit(Source::Bitrix, instance.id, blank_tokens(&body)).await {
+    match app
+        .committer
+        .commit(Source::Bitrix, instance.id, blank_tokens(&body))
+        .await
+    {
         Ok(_committed) => {
             app.metrics.count("doors_accepted", "bitrix");
             StatusCode::OK.into_response()
@@ -105,7 +115,9 @@ async fn install(app: &Arc<App>, event: &Event, client_id: Option<&str>) -> Resp
 
 fn language(data: &EventData) -> Option<&str> {
     match data {
-        EventData::Install { language, .. } | EventData::Update { language, .. } => language.as_deref(),
+        EventData::Install { language, .. } | EventData::Update { language, .. } => {
+            language.as_deref()
+        }
         _ => None,
     }
 }
@@ -122,9 +134,16 @@ fn blank_tokens(body: &Bytes) -> Vec<u8> {
     }
     body.split(|byte| *byte == b'&')
         .map(|pair| {
-            let key_end = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
+            let key_end = pair
+                .iter()
+                .position(|byte| *byte == b'=')
+                .unwrap_or(pair.len());
             let (key, _value) = pair.split_at(key_end);
-            if is_token_key(key) { [key, b"=blanked"].concat() } else { pair.to_vec() }
+            if is_token_key(key) {
+                [key, b"=blanked"].concat()
+            } else {
+                pair.to_vec()
+            }
         })
         .collect::<Vec<_>>()
         .join(&b'&')
@@ -145,7 +164,10 @@ fn blank_json_tokens(body: &Bytes) -> Vec<u8> {
     let Ok(mut value) = serde_json::from_slice::<serde_json::Value>(body) else {
         return body.to_vec();
     };
-    if let Some(auth) = value.get_mut("auth").and_then(serde_json::Value::as_object_mut) {
+    if let Some(auth) = value
+        .get_mut("auth")
+        .and_then(serde_json::Value::as_object_mut)
+    {
         for (key, token) in auth.iter_mut() {
             if key.to_ascii_lowercase().contains("token") {
                 *token = "blanked".into();
@@ -169,7 +191,8 @@ mod tests {
             blanked,
             "event=X&auth%5Baccess_token%5D=blanked&data%5Btext%5D=token&auth[application_token]=blanked&auth%5Bdomain%5D=d"
         );
-        let json = Bytes::from_static(br#"{"event":"X","auth":{"refresh_token":"secret3","domain":"d"}}"#);
+        let json =
+            Bytes::from_static(br#"{"event":"X","auth":{"refresh_token":"secret3","domain":"d"}}"#);
         let blanked = String::from_utf8(blank_tokens(&json)).unwrap();
         assert!(!blanked.contains("secret3") && blanked.contains("\"domain\":\"d\""));
     }

@@ -25,7 +25,10 @@ pub struct CallbackKeys {
 impl CallbackKeys {
     /// Knows no key yet.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, known: RwLock::default() }
+        Self {
+            clock,
+            known: RwLock::default(),
+        }
     }
 
     /// Whether there is such a key.
@@ -42,7 +45,10 @@ impl CallbackKeys {
             return Ok(true);
         }
         let found = store
-            .fetch_optional("SELECT id FROM api_keys WHERE hash = $1", &[hash.as_str().into()])
+            .fetch_optional(
+                "SELECT id FROM api_keys WHERE hash = $1",
+                &[hash.as_str().into()],
+            )
             .await?
             .is_some();
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);

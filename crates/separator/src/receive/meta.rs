@@ -39,7 +39,10 @@ fn application<'a>(
     app: &App,
 ) -> Option<&'a WabaApp> {
     if let Some(client_id) = &parameters.app_id {
-        return registry.waba_apps.values().find(|waba_app| waba_app.client_id == *client_id);
+        return registry
+            .waba_apps
+            .values()
+            .find(|waba_app| waba_app.client_id == *client_id);
     }
     registry.waba_app_on(&origin::domain(headers, peer, &app.settings)?)
 }
@@ -51,9 +54,11 @@ pub async fn handshake(
     Query(parameters): Query<Parameters>,
     headers: HeaderMap,
 ) -> Response {
-    let (Some(mode), Some(challenge), Some(token)) =
-        (&parameters.mode, &parameters.challenge, &parameters.verify_token)
-    else {
+    let (Some(mode), Some(challenge), Some(token)) = (
+        &parameters.mode,
+        &parameters.challenge,
+        &parameters.verify_token,
+    ) else {
         return (
             StatusCode::BAD_REQUEST,
             "hub.mode, hub.challenge and hub.verify_token are needed: this address is for Meta's webhooks",
@@ -64,17 +69,22 @@ pub async fn handshake(
         return (StatusCode::BAD_REQUEST, "hub.mode must be subscribe").into_response();
     }
     let registry = app.directory.snapshot();
-    let Some(waba_app) =
-        application(&registry, &parameters, &headers, peer.0, &app)
-    else {
+    let Some(waba_app) = application(&registry, &parameters, &headers, peer.0, &app) else {
         return StatusCode::NOT_FOUND.into_response();
     };
     if !whatsapp::signature::same_token(&waba_app.verify_token, token) {
         app.metrics.count("doors_refused", "verify_token");
-        return (StatusCode::FORBIDDEN, "the verify token is not the one of this application")
+        return (
+            StatusCode::FORBIDDEN,
+            "the verify token is not the one of this application",
+        )
             .into_response();
     }
-    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], challenge.clone()).into_response()
+    (
+        [(header::CONTENT_TYPE, "text/plain; charset=utf-8")],
+        challenge.clone(),
+    )
+        .into_response()
 }
 
 /// `POST /api/waba/`: webhooks. 200 only with the bytes on disk.
@@ -108,15 +118,24 @@ pub async fn webhook(
             return status.into_response();
         }
     };
-    let signature =
-        head.headers.get("x-hub-signature-256").and_then(|value| value.to_str().ok());
+    let signature = head
+        .headers
+        .get("x-hub-signature-256")
+        .and_then(|value| value.to_str().ok());
     let secret = waba_app.client_secret.expose().as_bytes();
     if whatsapp::signature::verify(secret, &body, signature).is_err() {
         app.metrics.count("doors_refused", "signature");
-        return (StatusCode::UNAUTHORIZED, "the signature does not fit this application")
+        return (
+            StatusCode::UNAUTHORIZED,
+            "the signature does not fit this application",
+        )
             .into_response();
     }
-    match app.committer.commit(Source::Meta, waba_app.id, body.into()).await {
+    match app
+        .committer
+        .commit(Source::Meta, waba_app.id, body.into())
+        .await
+    {
         Ok(_committed) => {
             app.metrics.count("doors_accepted", "meta");
             StatusCode::OK.into_response()

@@ -13,10 +13,18 @@ pub(super) fn domain(headers: &HeaderMap, peer: SocketAddr, settings: &Settings)
     let forwarded = headers.get("x-forwarded-host").filter(|_| trusted);
     let host = forwarded.or_else(|| headers.get("host"))?.to_str().ok()?;
     // A chain of proxies writes a list; the first entry is what the client asked for.
-    let host = host.split(',').next().unwrap_or(host).trim().to_ascii_lowercase();
+    let host = host
+        .split(',')
+        .next()
+        .unwrap_or(host)
+        .trim()
+        .to_ascii_lowercase();
     Some(host.strip_suffix(":443").unwrap_or(&host).to_owned())
 }
 
 fn is_trusted(address: IpAddr, settings: &Settings) -> bool {
-    settings.trust_proxy.iter().any(|network| network.contains(&address.to_canonical()))
+    settings
+        .trust_proxy
+        .iter()
+        .any(|network| network.contains(&address.to_canonical()))
 }

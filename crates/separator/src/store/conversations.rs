@@ -26,7 +26,11 @@ impl AliasKind {
     }
 
     fn parse(text: &str) -> Self {
-        if text == "user_id" { Self::UserId } else { Self::Phone }
+        if text == "user_id" {
+            Self::UserId
+        } else {
+            Self::Phone
+        }
     }
 }
 
@@ -43,7 +47,11 @@ pub struct Alias {
 
 impl Alias {
     fn cells(&self) -> [Cell; 3] {
-        [self.value.as_str().into(), self.kind.as_str().into(), self.account.into()]
+        [
+            self.value.as_str().into(),
+            self.kind.as_str().into(),
+            self.account.into(),
+        ]
     }
 }
 
@@ -71,7 +79,10 @@ pub struct Person {
 impl Person {
     /// How the API names the person: digits, else user id.
     pub fn peer(&self) -> String {
-        self.wa_id.clone().or_else(|| self.user_id.clone()).unwrap_or_default()
+        self.wa_id
+            .clone()
+            .or_else(|| self.user_id.clone())
+            .unwrap_or_default()
     }
 
     fn read(row: &Row) -> Result<Self, Error> {
@@ -96,7 +107,10 @@ pub async fn persons_by_alias(
     store: &Store,
     values: &[String],
 ) -> Result<Vec<(Alias, Person)>, Error> {
-    let keys: Vec<Cell> = values.iter().map(|value| Cell::text(value.as_str())).collect();
+    let keys: Vec<Cell> = values
+        .iter()
+        .map(|value| Cell::text(value.as_str()))
+        .collect();
     let rows = store
         .fetch_in(
             &format!(
@@ -121,8 +135,12 @@ pub async fn persons_by_alias(
 /// Persons by id.
 pub async fn persons(store: &Store, ids: &[Uuid]) -> Result<Vec<Person>, Error> {
     let keys: Vec<Cell> = ids.iter().map(|id| Cell::Id(*id)).collect();
-    let rows =
-        store.fetch_in(&format!("SELECT {PERSON} FROM persons p WHERE p.id IN"), &keys).await?;
+    let rows = store
+        .fetch_in(
+            &format!("SELECT {PERSON} FROM persons p WHERE p.id IN"),
+            &keys,
+        )
+        .await?;
     rows.iter().map(Person::read).collect()
 }
 
@@ -186,8 +204,11 @@ pub async fn delete_aliases(tx: &mut Transaction, aliases: &[Alias]) -> Result<(
 
 /// Points all ids of one person at another.
 pub async fn move_aliases(tx: &mut Transaction, from: Uuid, to: Uuid) -> Result<(), Error> {
-    tx.execute("UPDATE aliases SET person_id = $1 WHERE person_id = $2", &[to.into(), from.into()])
-        .await?;
+    tx.execute(
+        "UPDATE aliases SET person_id = $1 WHERE person_id = $2",
+        &[to.into(), from.into()],
+    )
+    .await?;
     Ok(())
 }
 
@@ -202,7 +223,9 @@ pub async fn person_of(
             &[conversation.into()],
         )
         .await?;
-    rows.first().map(|row| Ok((row.id("id")?, row.id("account_id")?))).transpose()
+    rows.first()
+        .map(|row| Ok((row.id("id")?, row.id("account_id")?)))
+        .transpose()
 }
 
 /// Adds an id to a person unless it leads to somebody already, and keeps the digits for sending.
@@ -220,7 +243,11 @@ pub async fn add_alias(
         &cells,
     )
     .await?;
-    tx.execute("UPDATE persons SET wa_id = $1 WHERE id = $2", &[wa_id.into(), person.into()]).await?;
+    tx.execute(
+        "UPDATE persons SET wa_id = $1 WHERE id = $2",
+        &[wa_id.into(), person.into()],
+    )
+    .await?;
     Ok(())
 }
 
@@ -243,8 +270,7 @@ pub struct Conversation {
     pub created_at: Millis,
 }
 
-const CONVERSATION: &str =
-    "SELECT id, phone_id, person_id, chat_ref, im_chat_id, last_inbound_at, created_at FROM conversations";
+const CONVERSATION: &str = "SELECT id, phone_id, person_id, chat_ref, im_chat_id, last_inbound_at, created_at FROM conversations";
 
 fn read_conversation(row: &Row) -> Result<Conversation, Error> {
     Ok(Conversation {
@@ -261,21 +287,30 @@ fn read_conversation(row: &Row) -> Result<Conversation, Error> {
 /// The conversations of persons.
 pub async fn of_persons(store: &Store, persons: &[Uuid]) -> Result<Vec<Conversation>, Error> {
     let keys: Vec<Cell> = persons.iter().map(|id| Cell::Id(*id)).collect();
-    let rows = store.fetch_in(&format!("{CONVERSATION} WHERE person_id IN"), &keys).await?;
+    let rows = store
+        .fetch_in(&format!("{CONVERSATION} WHERE person_id IN"), &keys)
+        .await?;
     rows.iter().map(read_conversation).collect()
 }
 
 /// Conversations by the chat id that Bitrix24 was given.
 pub async fn by_chat_ref(store: &Store, refs: &[String]) -> Result<Vec<Conversation>, Error> {
-    let keys: Vec<Cell> = refs.iter().map(|value| Cell::text(value.as_str())).collect();
-    let rows = store.fetch_in(&format!("{CONVERSATION} WHERE chat_ref IN"), &keys).await?;
+    let keys: Vec<Cell> = refs
+        .iter()
+        .map(|value| Cell::text(value.as_str()))
+        .collect();
+    let rows = store
+        .fetch_in(&format!("{CONVERSATION} WHERE chat_ref IN"), &keys)
+        .await?;
     rows.iter().map(read_conversation).collect()
 }
 
 /// Conversations by id.
 pub async fn by_id(store: &Store, ids: &[Uuid]) -> Result<Vec<Conversation>, Error> {
     let keys: Vec<Cell> = ids.iter().map(|id| Cell::Id(*id)).collect();
-    let rows = store.fetch_in(&format!("{CONVERSATION} WHERE id IN"), &keys).await?;
+    let rows = store
+        .fetch_in(&format!("{CONVERSATION} WHERE id IN"), &keys)
+        .await?;
     rows.iter().map(read_conversation).collect()
 }
 
@@ -344,8 +379,13 @@ impl Deed {
 
 /// Which of these were done before.
 pub async fn done_before(store: &Store, deeds: &[Deed]) -> Result<HashSet<Deed>, Error> {
-    let keys: Vec<Cell> = deeds.iter().map(|deed| Cell::Bytes(deed.0.to_vec())).collect();
-    let rows = store.fetch_in("SELECT key FROM done WHERE key IN", &keys).await?;
+    let keys: Vec<Cell> = deeds
+        .iter()
+        .map(|deed| Cell::Bytes(deed.0.to_vec()))
+        .collect();
+    let rows = store
+        .fetch_in("SELECT key FROM done WHERE key IN", &keys)
+        .await?;
     rows.iter()
         .map(|row| {
             let bytes = row.bytes("key")?;
@@ -361,9 +401,12 @@ pub async fn done_before(store: &Store, deeds: &[Deed]) -> Result<HashSet<Deed>,
 
 /// Records that something was done; refused by the database if it was done before.
 pub async fn record_done(tx: &mut Transaction, deeds: &[Deed], at: Millis) -> Result<(), Error> {
-    let rows: Vec<Vec<Cell>> =
-        deeds.iter().map(|deed| vec![Cell::Bytes(deed.0.to_vec()), at.0.into()]).collect();
-    tx.execute_rows("INSERT INTO done (key, at) VALUES", &rows, "").await?;
+    let rows: Vec<Vec<Cell>> = deeds
+        .iter()
+        .map(|deed| vec![Cell::Bytes(deed.0.to_vec()), at.0.into()])
+        .collect();
+    tx.execute_rows("INSERT INTO done (key, at) VALUES", &rows, "")
+        .await?;
     Ok(())
 }
 

@@ -103,7 +103,8 @@ pub async fn translate_again(store: &Store, id: Uuid) -> Result<bool, Error> {
             &[id.into()],
         )
         .await?;
-    tx.execute("DELETE FROM events WHERE id = $1", &[id.into()]).await?;
+    tx.execute("DELETE FROM events WHERE id = $1", &[id.into()])
+        .await?;
     tx.commit().await?;
     Ok(released > 0)
 }

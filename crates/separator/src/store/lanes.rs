@@ -31,7 +31,11 @@ impl Side {
 
     /// The side that is stored as `text`.
     pub fn parse(text: &str) -> Self {
-        if text == "meta" { Self::Meta } else { Self::Portal }
+        if text == "meta" {
+            Self::Meta
+        } else {
+            Self::Portal
+        }
     }
 }
 
@@ -251,7 +255,8 @@ pub async fn enqueue(tx: &mut Transaction, tasks: &[NewTask]) -> Result<(), Erro
 }
 
 fn payload(task: &Task) -> String {
-    serde_json::to_string(task).expect("a task is made of text, numbers and JSON values, which always serialise")
+    serde_json::to_string(task)
+        .expect("a task is made of text, numbers and JSON values, which always serialise")
 }
 
 /// A row of the outbox together with what is needed to deliver it.
@@ -364,7 +369,11 @@ pub async fn next_due(
     after: Millis,
 ) -> Result<Option<Millis>, Error> {
     let mut next = None;
-    for priority in [Priority::Conversation, Priority::Confirmation, Priority::Program] {
+    for priority in [
+        Priority::Conversation,
+        Priority::Confirmation,
+        Priority::Program,
+    ] {
         let row = store
             .fetch_optional(
                 "SELECT due_at FROM lanes WHERE phone_id = $1 AND side = $2 AND priority = $3 AND due_at > $4 \
@@ -388,9 +397,14 @@ pub async fn next_due(
 /// The numbers with anything due, on either side.
 pub async fn destinations_due(store: &Store, now: Millis) -> Result<Vec<(Uuid, Side)>, Error> {
     let rows = store
-        .fetch("SELECT DISTINCT phone_id, side FROM lanes WHERE due_at <= $1", &[now.0.into()])
+        .fetch(
+            "SELECT DISTINCT phone_id, side FROM lanes WHERE due_at <= $1",
+            &[now.0.into()],
+        )
         .await?;
-    rows.iter().map(|row| Ok((row.id("phone_id")?, Side::parse(&row.text("side")?)))).collect()
+    rows.iter()
+        .map(|row| Ok((row.id("phone_id")?, Side::parse(&row.text("side")?))))
+        .collect()
 }
 
 /// The first rows of each lane, in order.
@@ -423,8 +437,11 @@ pub async fn heads(
         .iter()
         .map(read_claimed)
         .collect::<Result<Vec<_>, _>>()?;
-    let order: HashMap<Uuid, usize> =
-        lanes.iter().enumerate().map(|(index, lane)| (*lane, index)).collect();
+    let order: HashMap<Uuid, usize> = lanes
+        .iter()
+        .enumerate()
+        .map(|(index, lane)| (*lane, index))
+        .collect();
     claimed.sort_by_key(|row| (order.get(&row.lane).copied(), row.seq));
     Ok(claimed)
 }
@@ -514,6 +531,15 @@ pub enum Ending {
     },
 }
 
+/// Where a lane stands after tries.
+struct After {
+    /// Behind the last row that is gone.
+    passed: i64,
+    /// The first row that stays.
+    held: Option<i64>,
+    due_at: Millis,
+}
+
 /// Writes how tries ended; in the caller's transaction, together with their effects.
 pub async fn settle(
     tx: &mut Transaction,
@@ -523,26 +549,42 @@ pub async fn settle(
     let mut gone = Vec::new();
     let mut dead = Vec::new();
     let mut later = Vec::new();
-    let mut lanes: HashMap<(Uuid, Side), (i64, Millis)> = HashMap::new();
+    let mut lanes: HashMap<(Uuid, Side), After> = HashMap::new();
     for (row, ending) in endings {
-        let lane = lanes.entry((row.lane, row.side)).or_insert((row.seq, now));
+        let lane = lanes.entry((row.lane, row.side)).or_insert(After {
+            passed: row.seq,
+            held: None,
+            due_at: now,
+        });
         match ending {
             Ending::Done => {
                 gone.push(Cell::Id(row.id));
-                lane.0 = lane.0.max(row.seq + 1);
+                lane.passed = lane.passed.max(row.seq + 1);
             }
             Ending::Dead { reason } => {
                 gone.push(Cell::Id(row.id));
-                dead.push(vec![Cell::from(row.id), now.0.into(), Cell::text(reason.as_str())]);
-                lane.0 = lane.0.max(row.seq + 1);
+                dead.push(vec![
+                    Cell::from(row.id),
+                    now.0.into(),
+                    Cell::text(reason.as_str()),
+                ]);
+                lane.passed = lane.passed.max(row.seq + 1);
             }
-            Ending::Later { at, counts, unknown } => {
+            Ending::Later {
+                at,
+                counts,
+                unknown,
+            } => {
                 later.push(vec![
                     Cell::from(row.id),
                     i64::from(*counts).into(),
                     Cell::Flag(*unknown),
                 ]);
-                lane.1 = *at;
+                // The first row that stays is the head, even if a later one of the same call was taken.
+                if lane.held.is_none_or(|held| row.seq < held) {
+                    lane.held = Some(row.seq);
+                    lane.due_at = *at;
+                }
             }
         }
     }
@@ -554,7 +596,8 @@ pub async fn settle(
         ") AS v ON v.column1 = o.id WHERE true ON CONFLICT (id) DO NOTHING",
     )
     .await?;
-    tx.execute_in("DELETE FROM outbox WHERE id IN", &gone).await?;
+    tx.execute_in("DELETE FROM outbox WHERE id IN", &gone)
+        .await?;
     tx.execute_rows(
         "UPDATE outbox SET attempts = attempts + v.column2, \
          started_at = CASE WHEN v.column3 THEN started_at ELSE NULL END FROM (VALUES",
@@ -562,12 +605,18 @@ pub async fn settle(
         ") AS v WHERE outbox.id = v.column1",
     )
     .await?;
-    let mut keys: Vec<((Uuid, Side), (i64, Millis))> = lanes.into_iter().collect();
+    let mut keys: Vec<((Uuid, Side), After)> = lanes.into_iter().collect();
     keys.sort_unstable_by_key(|((lane, side), _)| (*lane, side.as_str()));
     let rows: Vec<Vec<Cell>> = keys
         .iter()
-        .map(|((lane, side), (head, due))| {
-            vec![(*lane).into(), side.as_str().into(), (*head).into(), due.0.into()]
+        .map(|((lane, side), after)| {
+            let head = after.held.unwrap_or(after.passed);
+            vec![
+                (*lane).into(),
+                side.as_str().into(),
+                head.into(),
+                after.due_at.0.into(),
+            ]
         })
         .collect();
     tx.execute_rows(
@@ -577,7 +626,11 @@ pub async fn settle(
     )
     .await?;
     let ids: Vec<Cell> = keys.iter().map(|((lane, _), _)| Cell::Id(*lane)).collect();
-    tx.execute_in("DELETE FROM lanes WHERE head_seq >= next_seq AND id IN", &ids).await?;
+    tx.execute_in(
+        "DELETE FROM lanes WHERE head_seq >= next_seq AND id IN",
+        &ids,
+    )
+    .await?;
     Ok(())
 }
 
@@ -602,8 +655,13 @@ pub async fn make_due(
 /// Takes the confirmations of messages away: what failed is not confirmed.
 pub async fn drop_confirmations(tx: &mut Transaction, messages: &[Uuid]) -> Result<(), Error> {
     let keys: Vec<Cell> = messages.iter().map(|message| Cell::Id(*message)).collect();
-    tx.execute_in("DELETE FROM outbox WHERE side = 'portal' AND lane IN", &keys).await?;
-    tx.execute_in("DELETE FROM lanes WHERE side = 'portal' AND id IN", &keys).await?;
+    tx.execute_in(
+        "DELETE FROM outbox WHERE side = 'portal' AND lane IN",
+        &keys,
+    )
+    .await?;
+    tx.execute_in("DELETE FROM lanes WHERE side = 'portal' AND id IN", &keys)
+        .await?;
     Ok(())
 }
 
@@ -645,7 +703,8 @@ pub async fn replay(
         created_at: now,
         task,
     };
-    tx.execute("DELETE FROM dead_letters WHERE id = $1", &[id.into()]).await?;
+    tx.execute("DELETE FROM dead_letters WHERE id = $1", &[id.into()])
+        .await?;
     if let Some(media) = new.media {
         tx.execute(
             "UPDATE media SET state = 'pending', attempts = 0, due_at = $1, error = NULL \
@@ -662,7 +721,10 @@ pub async fn replay(
 /// The dead letters of a message.
 pub async fn dead_letters_of(store: &Store, message: Uuid) -> Result<Vec<Uuid>, Error> {
     let rows = store
-        .fetch("SELECT id FROM dead_letters WHERE message_id = $1 ORDER BY id", &[message.into()])
+        .fetch(
+            "SELECT id FROM dead_letters WHERE message_id = $1 ORDER BY id",
+            &[message.into()],
+        )
         .await?;
     rows.iter().map(|row| row.id("id")).collect()
 }

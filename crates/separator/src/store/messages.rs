@@ -108,8 +108,13 @@ impl Journey {
 
     /// Adds a step.
     pub fn step(&mut self, at: Millis, step: &str, detail: Option<&str>) -> &mut Self {
-        let step = Step { at: at.0, step: step.to_owned(), detail: detail.map(str::to_owned) };
-        self.0.push_str(&serde_json::to_string(&step).expect("numbers and text always serialise"));
+        let step = Step {
+            at: at.0,
+            step: step.to_owned(),
+            detail: detail.map(str::to_owned),
+        };
+        self.0
+            .push_str(&serde_json::to_string(&step).expect("numbers and text always serialise"));
         self.0.push('\n');
         self
     }
@@ -272,7 +277,10 @@ pub async fn change(tx: &mut Transaction, changes: Vec<Change>) -> Result<(), Er
                 change.state.map_or("", State::as_str).into(),
                 change.state.map_or(-1, State::rank).into(),
                 change.wamid.into(),
-                change.error.and_then(|error| serde_json::to_string(&error).ok()).into(),
+                change
+                    .error
+                    .and_then(|error| serde_json::to_string(&error).ok())
+                    .into(),
                 change.at.0.into(),
                 change.journey.into_text().into(),
             ]
@@ -287,7 +295,8 @@ pub async fn change(tx: &mut Transaction, changes: Vec<Change>) -> Result<(), Er
          updated_at = v.column6, \
          journey = messages.journey || v.column7 FROM (VALUES"
     );
-    tx.execute_rows(&head, &rows, ") AS v WHERE messages.id = v.column1").await?;
+    tx.execute_rows(&head, &rows, ") AS v WHERE messages.id = v.column1")
+        .await?;
     Ok(())
 }
 
@@ -357,15 +366,22 @@ fn read_facts(row: &Row) -> Result<Facts, Error> {
 
 /// Messages by wamid.
 pub async fn by_wamid(store: &Store, wamids: &[String]) -> Result<Vec<Facts>, Error> {
-    let keys: Vec<Cell> = wamids.iter().map(|wamid| Cell::text(wamid.as_str())).collect();
-    let rows = store.fetch_in(&format!("{FACTS} WHERE wamid IN"), &keys).await?;
+    let keys: Vec<Cell> = wamids
+        .iter()
+        .map(|wamid| Cell::text(wamid.as_str()))
+        .collect();
+    let rows = store
+        .fetch_in(&format!("{FACTS} WHERE wamid IN"), &keys)
+        .await?;
     rows.iter().map(read_facts).collect()
 }
 
 /// Messages by our id.
 pub async fn by_id(store: &Store, ids: &[Uuid]) -> Result<Vec<Facts>, Error> {
     let keys: Vec<Cell> = ids.iter().map(|id| Cell::Id(*id)).collect();
-    let rows = store.fetch_in(&format!("{FACTS} WHERE id IN"), &keys).await?;
+    let rows = store
+        .fetch_in(&format!("{FACTS} WHERE id IN"), &keys)
+        .await?;
     rows.iter().map(read_facts).collect()
 }
 
@@ -404,8 +420,12 @@ pub async fn states(
     ids: &[Uuid],
 ) -> Result<std::collections::HashMap<Uuid, State>, Error> {
     let keys: Vec<Cell> = ids.iter().map(|id| Cell::Id(*id)).collect();
-    let rows = tx.fetch_in("SELECT id, state FROM messages WHERE id IN", &keys).await?;
-    rows.iter().map(|row| Ok((row.id("id")?, State::parse(&row.text("state")?)))).collect()
+    let rows = tx
+        .fetch_in("SELECT id, state FROM messages WHERE id IN", &keys)
+        .await?;
+    rows.iter()
+        .map(|row| Ok((row.id("id")?, State::parse(&row.text("state")?))))
+        .collect()
 }
 
 #[cfg(test)]
@@ -423,7 +443,11 @@ mod tests {
             State::Read,
         ];
         assert!(order.windows(2).all(|pair| pair[0].rank() < pair[1].rank()));
-        assert!(order.iter().all(|state| State::parse(state.as_str()) == *state));
+        assert!(
+            order
+                .iter()
+                .all(|state| State::parse(state.as_str()) == *state)
+        );
     }
 
     #[test]

@@ -25,7 +25,11 @@ impl Source {
 
     /// The source that is stored as `text`.
     pub fn parse(text: &str) -> Self {
-        if text == "bitrix" { Self::Bitrix } else { Self::Meta }
+        if text == "bitrix" {
+            Self::Bitrix
+        } else {
+            Self::Meta
+        }
     }
 }
 
@@ -83,7 +87,10 @@ pub async fn commit(store: &Store, receipts: Vec<Receipt>) -> Result<(), Error> 
 /// The oldest receipts, in order: at most `limit` of them and, beyond the first, at most `bytes` in all.
 pub async fn oldest(store: &Store, limit: i64, bytes: i64) -> Result<Vec<Receipt>, Error> {
     let sizes = store
-        .fetch("SELECT id, size FROM receipts ORDER BY id LIMIT $1", &[limit.into()])
+        .fetch(
+            "SELECT id, size FROM receipts ORDER BY id LIMIT $1",
+            &[limit.into()],
+        )
         .await?;
     let mut keys = Vec::with_capacity(sizes.len());
     let mut total = 0;
@@ -95,9 +102,15 @@ pub async fn oldest(store: &Store, limit: i64, bytes: i64) -> Result<Vec<Receipt
         keys.push(Cell::Id(row.id("id")?));
     }
     let rows = store
-        .fetch_in("SELECT id, source, owner_id, received_at, body FROM receipts WHERE id IN", &keys)
+        .fetch_in(
+            "SELECT id, source, owner_id, received_at, body FROM receipts WHERE id IN",
+            &keys,
+        )
         .await?;
-    let mut receipts = rows.iter().map(Receipt::read).collect::<Result<Vec<_>, _>>()?;
+    let mut receipts = rows
+        .iter()
+        .map(Receipt::read)
+        .collect::<Result<Vec<_>, _>>()?;
     receipts.sort_unstable_by_key(|receipt| receipt.id);
     Ok(receipts)
 }
@@ -105,7 +118,8 @@ pub async fn oldest(store: &Store, limit: i64, bytes: i64) -> Result<Vec<Receipt
 /// Takes translated receipts away; in the transaction of their effect.
 pub async fn delete(tx: &mut Transaction, ids: &[Uuid]) -> Result<(), Error> {
     let keys: Vec<Cell> = ids.iter().map(|id| Cell::Id(*id)).collect();
-    tx.execute_in("DELETE FROM receipts WHERE id IN", &keys).await?;
+    tx.execute_in("DELETE FROM receipts WHERE id IN", &keys)
+        .await?;
     Ok(())
 }
 

@@ -24,11 +24,13 @@ fn unseal(
     row: Uuid,
     bytes: &[u8],
 ) -> Result<Secret, Error> {
-    sealer.open(&place(table, column, row), bytes).map_err(|error| Error::Inconsistent {
-        table,
-        column,
-        why: error.to_string(),
-    })
+    sealer
+        .open(&place(table, column, row), bytes)
+        .map_err(|error| Error::Inconsistent {
+            table,
+            column,
+            why: error.to_string(),
+        })
 }
 
 fn created_at(row: &Row) -> Result<Millis, Error> {
@@ -42,7 +44,11 @@ pub async fn sites(store: &Store) -> Result<Vec<Site>, Error> {
         .await?
         .iter()
         .map(|row| {
-            Ok(Site { id: row.id("id")?, domain: row.text("domain")?, created_at: created_at(row)? })
+            Ok(Site {
+                id: row.id("id")?,
+                domain: row.text("domain")?,
+                created_at: created_at(row)?,
+            })
         })
         .collect()
 }
@@ -65,7 +71,13 @@ pub async fn waba_apps(store: &Store, sealer: &Sealer) -> Result<Vec<WabaApp>, E
                 site_id: row.id("site_id")?,
                 name: row.text("name")?,
                 client_id: row.text("client_id")?,
-                client_secret: unseal(sealer, TABLE, "client_secret", id, &row.bytes("client_secret")?)?,
+                client_secret: unseal(
+                    sealer,
+                    TABLE,
+                    "client_secret",
+                    id,
+                    &row.bytes("client_secret")?,
+                )?,
                 access_token: row
                     .maybe_bytes("access_token")?
                     .map(|bytes| unseal(sealer, TABLE, "access_token", id, &bytes))
@@ -133,7 +145,9 @@ pub async fn phones(store: &Store) -> Result<Vec<Phone>, Error> {
                 connector: row.maybe_text("connector")?,
                 line_id: row.maybe_number("line_id")?,
                 line_name: row.maybe_text("line_name")?,
-                error: row.maybe_text("error")?.and_then(|text| serde_json::from_str(&text).ok()),
+                error: row
+                    .maybe_text("error")?
+                    .and_then(|text| serde_json::from_str(&text).ok()),
                 paused: row.maybe_text("paused")?,
                 created_at: created_at(row)?,
             })
@@ -144,7 +158,10 @@ pub async fn phones(store: &Store) -> Result<Vec<Phone>, Error> {
 /// All Bitrix24 applications.
 pub async fn bitrix_apps(store: &Store, sealer: &Sealer) -> Result<Vec<BitrixApp>, Error> {
     let rows = store
-        .fetch("SELECT id, site_id, name, client_id, client_secret, created_at FROM bitrix_apps", &[])
+        .fetch(
+            "SELECT id, site_id, name, client_id, client_secret, created_at FROM bitrix_apps",
+            &[],
+        )
         .await?;
     rows.iter()
         .map(|row| {
