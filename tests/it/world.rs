@@ -263,7 +263,7 @@ impl World {
 
     /// The message with this wamid, with its journey.
     pub async fn message(&self, wamid: &str) -> Value {
-        let path = format!("messages?wamid={wamid}");
+        let path = format!("messages?wamid={}", encoded(wamid));
         let list = self
             .api
             .until(&path, |list| list["items"] != json!([]))
@@ -274,7 +274,7 @@ impl World {
 
     /// Waits until the message with this wamid is in a state.
     pub async fn message_is(&self, wamid: &str, state: &str) -> Value {
-        let path = format!("messages?wamid={wamid}");
+        let path = format!("messages?wamid={}", encoded(wamid));
         let list = self
             .api
             .until(&path, |list| list["items"][0]["state"] == state)
@@ -411,6 +411,11 @@ impl Server {
     /// Starts the program and waits until it is ready.
     pub async fn start(&mut self) {
         self.spawn();
+        self.ready().await;
+    }
+
+    /// Waits until the program is ready.
+    pub async fn ready(&self) {
         let url = format!("{}/readyz", self.url());
         let deadline = tokio::time::Instant::now() + PATIENCE;
         let http = http();
@@ -651,6 +656,11 @@ fn psql(url: &str, statement: &str) {
         "{}",
         String::from_utf8_lossy(&done.stderr)
     );
+}
+
+/// A value of a query: a wamid holds `+` and `=`.
+pub fn encoded(value: &str) -> String {
+    url::form_urlencoded::byte_serialize(value.as_bytes()).collect()
 }
 
 /// A customer who shows a phone number.
