@@ -56,8 +56,8 @@ const LOOK_UP_AFTER: Duration = Duration::from_secs(3);
 const ITEM_TRIES: i64 = 4;
 
 /// A portal that is out of order is probed after this, then more and more rarely.
-const FIRST_REST: Duration = Duration::from_secs(60);
-const LONGEST_REST: Duration = Duration::from_secs(600);
+const FIRST_REST: Duration = Duration::from_mins(1);
+const LONGEST_REST: Duration = Duration::from_mins(10);
 /// Its rows need not wait themselves: the portal's pace holds them all, and lets go the moment somebody mends it.
 const HELD: Duration = Duration::from_secs(1);
 
@@ -339,7 +339,7 @@ fn fit(row: &Claimed, now: Millis, media_wait: Duration) -> Fit {
             Some(media) if media.state == "ready" => Fit::Go(Kind::File),
             // The text went ahead; the file has a lane of its own until it is here.
             Some(media) if media.state == "pending" && media.id == row.lane => {
-                Fit::Wait(now + Duration::from_secs(60))
+                Fit::Wait(now + Duration::from_mins(1))
             }
             Some(media) if media.state == "pending" && now < row.created_at + media_wait => {
                 Fit::Wait(row.created_at + media_wait)
@@ -596,13 +596,13 @@ fn item(app: &App, phone: &Phone, row: &Claimed) -> Item {
                 name: file.name.clone(),
                 trouble,
             };
-            text = joined(text, &note.markup(language));
+            text = joined(&text, &note.markup(language));
         }
         Some(file) => {
             let note = Note::CustomerFileFollows {
                 name: file.name.clone(),
             };
-            text = joined(text, &note.markup(language));
+            text = joined(&text, &note.markup(language));
         }
         None => {}
     }
@@ -628,7 +628,7 @@ fn item(app: &App, phone: &Phone, row: &Claimed) -> Item {
     }
 }
 
-fn joined(text: String, note: &str) -> String {
+fn joined(text: &str, note: &str) -> String {
     if text.is_empty() {
         note.to_owned()
     } else {
@@ -859,7 +859,7 @@ async fn failed_call(
             })
         }
         Class::MethodParked { until } => {
-            let ten_minutes = Duration::from_secs(600);
+            let ten_minutes = Duration::from_mins(10);
             let until = until.map_or(now + ten_minutes, Millis::from_seconds);
             let wait = until.since(now).clamp(Duration::from_secs(1), ten_minutes);
             all(rows, |row| {
