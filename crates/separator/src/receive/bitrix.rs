@@ -81,7 +81,8 @@ pub async fn event(
     if let Ok(_committed) = app
         .committer
         .commit(Source::Bitrix, instance.id, blank_tokens(&body))
-        .await {
+        .await
+    {
         app.metrics.count("doors_accepted", "bitrix");
         StatusCode::OK.into_response()
     } else {

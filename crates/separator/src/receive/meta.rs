@@ -134,7 +134,8 @@ pub async fn webhook(
     if let Ok(_committed) = app
         .committer
         .commit(Source::Meta, waba_app.id, body.into())
-        .await {
+        .await
+    {
         app.metrics.count("doors_accepted", "meta");
         StatusCode::OK.into_response()
     } else {
