@@ -1001,21 +1001,22 @@ async fn find(
         return Ok(Found::NotThere("the line was never set up"));
     };
     let id = external_id(row);
-    if let Some(chat) = row.conversation.as_ref().and_then(|peer| peer.im_chat_id) {
-        let call = lines::session_history(chat, None);
-        let answer = portal::call(app, instance, &call.method, &call.params).await;
-        match answer {
+    let peer = row.conversation.as_ref();
+    if let Some(chat) = peer.and_then(|peer| peer.im_chat_id) {
+        let call = lines::session_history(chat, peer.and_then(|peer| peer.session_id));
+        match portal::call(app, instance, &call.method, &call.params).await {
             Ok(answer) => {
                 let history = lines::History::read(&answer.result);
-                if history
+                let mut ids = history
                     .messages
                     .iter()
-                    .any(|message| message.external_ids.iter().any(|known| known == id))
-                {
+                    .flat_map(|message| &message.external_ids);
+                if ids.any(|known| known == id) {
                     return Ok(Found::There("the session's history names it"));
                 }
             }
-            Err(CallError::Rest(error)) if error.class() == Class::Refused => {}
+            // The token's user may not be let into the chat.
+            Err(CallError::Rest(error)) if cannot_tell(&error) => {}
             Err(error) => return Err(error),
         }
         pace.take().await;
@@ -1026,7 +1027,15 @@ async fn find(
     canary.message.id = format!("probe-{}", app.ids.next().simple());
     let ids = [canary.message.id.clone(), real.message.id.clone()];
     let call = connector::update_messages(connector, LineId(line), &[canary, real]);
-    let answer = portal::call(app, instance, &call.method, &call.params).await?;
+    let answer = match portal::call(app, instance, &call.method, &call.params).await {
+        Ok(answer) => answer,
+        Err(CallError::Rest(error)) if cannot_tell(&error) => {
+            return Ok(Found::NotThere(
+                "the portal does not let messages be looked up",
+            ));
+        }
+        Err(error) => return Err(error),
+    };
     let results = connector::read_items(&answer.result, &[&ids[0], &ids[1]]);
     Ok(match results.as_slice() {
         [ItemResult::Failed { .. }, ItemResult::Accepted { .. }] => {
@@ -1037,4 +1046,9 @@ async fn find(
         }
         _ => Found::NotThere("the portal does not tell known ids from unknown ones"),
     })
+}
+
+/// Whether asking again would bring the same refusal.
+fn cannot_tell(error: &bitrix24::Error) -> bool {
+    matches!(error.class(), Class::Refused | Class::Blocked(_))
 }
