@@ -13,4 +13,8 @@
 
 mod both_ways;
 mod house;
+mod identity;
+mod inbound;
+mod outbound;
+mod statuses;
 mod world;
