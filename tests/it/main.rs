@@ -8,4 +8,5 @@
 #![expect(unreachable_pub, reason = "modules of one test program")]
 
 mod both_ways;
+mod doors;
 mod world;
