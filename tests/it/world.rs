@@ -376,7 +376,7 @@ impl Server {
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();
-        let database = make_database().await;
+        let database = make_database();
         if let Some(url) = &database {
             variables.insert("SEPARATOR_DATABASE_URL".to_owned(), url.clone());
         }
@@ -651,10 +651,10 @@ pub fn http() -> reqwest::Client {
 
 fn install_crypto() {
     static ONCE: Once = Once::new();
-    ONCE.call_once(|| separator::outgoing::install_crypto_provider());
+    ONCE.call_once(separator::outgoing::install_crypto_provider);
 }
 
-async fn make_database() -> Option<String> {
+fn make_database() -> Option<String> {
     let server = std::env::var("SEPARATOR_TEST_POSTGRES").ok()?;
     let name = format!("separator_{}", uuid::Uuid::new_v4().simple());
     psql(&server, &format!("CREATE DATABASE {name}"));

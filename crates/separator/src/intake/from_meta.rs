@@ -174,7 +174,7 @@ fn inbound(
             );
         }
         Action::Revoke { original } => {
-            revoke(work, receipt, phone, &conversation, message, &original)
+            revoke(work, receipt, phone, &conversation, message, &original);
         }
         Action::IdentityChanged {
             wa_id,
