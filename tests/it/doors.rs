@@ -481,6 +481,46 @@ async fn what_came_for_an_unknown_number_is_delivered_once_it_is_entered_and_lin
     world.ends_clean().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_is_entered_while_it_is_written_to_misses_nothing_and_keeps_the_order() {
+    let world = World::start().await;
+    let (waba, number, digits) = ("108200000000001", "209300000000777", "4915755507777");
+    world.graph.add_phone(waba, number, digits);
+    let accounts = world.api.get("waba/accounts").await;
+    let written: Vec<String> = (0..40).map(|index| format!("message {index}")).collect();
+    for text in &written[..20] {
+        world
+            .graph
+            .customer_writes(number, &lena(), part::text(text));
+    }
+    // Some of them are kept already, others are on their way.
+    world
+        .api
+        .until("events?state=unlinked", |list| list["items"] != json!([]))
+        .await;
+    let entered = world.api.create(
+        "waba/phones",
+        json!({
+            "account": accounts["items"][0]["id"], "phone": digits, "phone_id": number,
+            "instance": world.instance,
+        }),
+    );
+    let writing = async {
+        for text in &written[20..] {
+            world
+                .graph
+                .customer_writes(number, &lena(), part::text(text));
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::join!(entered, writing);
+    let chat = world
+        .operator_sees("all messages", |chat| chat.messages.len() >= written.len())
+        .await;
+    assert_eq!(texts(&chat), written);
+    world.ends_clean().await;
+}
+
 fn texts(chat: &sandbox::portal::Chat) -> Vec<&str> {
     chat.messages
         .iter()

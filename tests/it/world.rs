@@ -439,6 +439,24 @@ impl Server {
         command
     }
 
+    /// Runs a statement on the program's database from outside.
+    pub fn sql(&self, statement: &str) {
+        if let Some(url) = &self.database {
+            psql(url, statement);
+            return;
+        }
+        let done = Command::new("sqlite3")
+            .arg(self.data_dir().join("separator.db"))
+            .arg(statement)
+            .output()
+            .unwrap();
+        assert!(
+            done.status.success(),
+            "{}",
+            String::from_utf8_lossy(&done.stderr)
+        );
+    }
+
     /// Starts the program and waits until it is ready.
     pub async fn start(&mut self) {
         self.spawn();
