@@ -11,7 +11,10 @@
     reason = "the rules are for the product; tests stand outside it"
 )]
 
+mod bad_input;
 mod both_ways;
+mod commands;
+mod doors;
 mod house;
 mod identity;
 mod inbound;

@@ -66,6 +66,8 @@ pub struct World {
     /// Our id of the portal.
     pub instance: String,
     pub app: Value,
+    /// The site on which both applications answer.
+    pub site: Value,
     expected_errors: Vec<String>,
 }
 
@@ -131,29 +133,40 @@ impl World {
             phone: phone["id"].as_str().unwrap().to_owned(),
             instance: String::new(),
             app,
+            site,
             expected_errors: Vec::new(),
         };
         if options.linked {
-            world.install(&site).await;
+            world.install().await;
             world.link().await;
         }
         world
     }
 
     /// Enters the Bitrix24 application and installs it on the portal.
-    pub async fn install(&mut self, site: &Value) {
+    pub async fn install(&mut self) {
+        let app = self.enter_bitrix_app().await;
+        self.install_as(app).await;
+    }
+
+    /// Enters the Bitrix24 application; gives it as an administrator of a portal enters it there.
+    pub async fn enter_bitrix_app(&self) -> LocalApp {
         let bitrix = self
             .api
             .create(
                 "bitrix/apps",
                 json!({
-                    "site": site["id"], "name": "Test", "client_id": CLIENT_ID,
+                    "site": self.site["id"], "name": "Test", "client_id": CLIENT_ID,
                     "client_secret": CLIENT_SECRET,
                 }),
             )
             .await;
         let install_url = bitrix["install_url"].as_str().unwrap();
-        let app = LocalApp::api_only(CLIENT_ID, CLIENT_SECRET, install_url);
+        LocalApp::api_only(CLIENT_ID, CLIENT_SECRET, install_url)
+    }
+
+    /// Installs the application on the portal.
+    pub async fn install_as(&mut self, app: LocalApp) {
         let installation = self.portal.save_local_app(app).await;
         assert_eq!(
             installation.status,
@@ -332,7 +345,7 @@ impl World {
 
     /// The message with this wamid, with its journey.
     pub async fn message(&self, wamid: &str) -> Value {
-        let path = format!("messages?wamid={wamid}");
+        let path = by_wamid(wamid);
         let list = self
             .api
             .until(&path, |list| list["items"] != json!([]))
@@ -343,13 +356,26 @@ impl World {
 
     /// Waits until the message with this wamid is in a state.
     pub async fn message_is(&self, wamid: &str, state: &str) -> Value {
-        let path = format!("messages?wamid={wamid}");
+        let path = by_wamid(wamid);
         let list = self
             .api
             .until(&path, |list| list["items"][0]["state"] == state)
             .await;
         let id = list["items"][0]["id"].as_str().unwrap();
         self.api.get(&format!("messages/{id}")).await
+    }
+
+    /// A counter of `/metrics`; 0 where nothing was counted yet.
+    pub async fn metric(&self, name: &str, kind: &str) -> u64 {
+        let url = format!("{}/metrics", self.server.url());
+        let text = self.api.http.get(url).send().await.unwrap();
+        let wanted = format!("separator_{name}_total{{kind=\"{kind}\"}} ");
+        text.text()
+            .await
+            .unwrap()
+            .lines()
+            .find_map(|line| line.strip_prefix(&wanted)?.parse().ok())
+            .unwrap_or(0)
     }
 
     /// Errors that the log may hold at the end of this test.
@@ -445,6 +471,11 @@ impl Server {
         self.folder.join("data")
     }
 
+    /// The process id of the running program.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
     fn log_file(&self) -> PathBuf {
         self.folder.join("log")
     }
@@ -471,6 +502,24 @@ impl Server {
             .current_dir(&self.folder)
             .envs(&self.variables);
         command
+    }
+
+    /// Runs a statement on the program's database from outside.
+    pub fn sql(&self, statement: &str) {
+        if let Some(url) = &self.database {
+            psql(url, statement);
+            return;
+        }
+        let done = Command::new("sqlite3")
+            .arg(self.data_dir().join("separator.db"))
+            .arg(statement)
+            .output()
+            .unwrap();
+        assert!(
+            done.status.success(),
+            "{}",
+            String::from_utf8_lossy(&done.stderr)
+        );
     }
 
     /// Starts the program and waits until it is ready.
@@ -716,6 +765,12 @@ fn psql(url: &str, statement: &str) {
         "{}",
         String::from_utf8_lossy(&done.stderr)
     );
+}
+
+/// The list of messages with this wamid, which is base64 and may hold a plus.
+fn by_wamid(wamid: &str) -> String {
+    let wamid: String = url::form_urlencoded::byte_serialize(wamid.as_bytes()).collect();
+    format!("messages?wamid={wamid}")
 }
 
 /// A customer who shows a phone number.
