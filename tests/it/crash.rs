@@ -243,10 +243,12 @@ const PICTURE: &[u8] = &[
 
 async fn world() -> World {
     let mut options = Options::default();
-    options.variables.insert("SEPARATOR_UNKNOWN_WAIT", "2".to_owned());
+    // Longer than what waits at Meta takes to come after a restart, so that no status is missed.
+    options.variables.insert("SEPARATOR_UNKNOWN_WAIT", "3".to_owned());
     // Files that take their time must not change the order that is checked here.
     options.variables.insert("SEPARATOR_MEDIA_WAIT", "60".to_owned());
     options.graph.webhook_lanes = 4;
+    options.graph.webhook_gather = 20;
     options.graph.retry = Retry {
         first: Duration::from_millis(20),
         longest: Duration::from_millis(100),
@@ -267,7 +269,7 @@ async fn storm(seed: u64, kills: u32) -> (usize, usize) {
     let traffic = tokio::spawn(Traffic::new(&world, seed).run(Arc::clone(&stop)));
     for kill in 0..kills {
         // Mostly soon, also while it starts; now and then late enough for what is unknown to be settled.
-        let life = if kill % 10 == 9 { 3000 } else { 20 + chance.below(1000) };
+        let life = if kill % 10 == 9 { 4500 } else { 20 + chance.below(1000) };
         tokio::time::sleep(Duration::from_millis(life)).await;
         world.server.kill();
         world.server.spawn();

@@ -54,8 +54,8 @@ const MOST_CALLS: usize = 4;
 const ITEM_TRIES: i64 = 4;
 
 /// A portal that is out of order is probed after this, then more and more rarely.
-const FIRST_REST: Duration = Duration::from_secs(60);
-const LONGEST_REST: Duration = Duration::from_secs(600);
+const FIRST_REST: Duration = Duration::from_mins(1);
+const LONGEST_REST: Duration = Duration::from_mins(10);
 /// Its rows need not wait themselves: the portal's pace holds them all, and lets go the moment somebody mends it.
 const HELD: Duration = Duration::from_secs(1);
 
@@ -336,7 +336,7 @@ fn fit(app: &App, row: &Claimed, now: Millis) -> Fit {
             Some(media) if media.state == "ready" => Fit::Go(Kind::File),
             // The text went ahead; the file has a lane of its own until it is here.
             Some(media) if media.state == "pending" && media.id == row.lane => {
-                Fit::Wait(now + Duration::from_secs(60))
+                Fit::Wait(now + Duration::from_mins(1))
             }
             Some(media) if media.state == "pending" && now < row.created_at + media_wait => {
                 Fit::Wait(row.created_at + media_wait)
@@ -650,13 +650,13 @@ fn item(app: &App, phone: &Phone, row: &Claimed) -> Item {
                 name: file.name.clone(),
                 trouble,
             };
-            text = joined(text, &note.markup(language));
+            text = joined(&text, &note.markup(language));
         }
         Some(file) => {
             let note = Note::CustomerFileFollows {
                 name: file.name.clone(),
             };
-            text = joined(text, &note.markup(language));
+            text = joined(&text, &note.markup(language));
         }
         None => {}
     }
@@ -682,7 +682,7 @@ fn item(app: &App, phone: &Phone, row: &Claimed) -> Item {
     }
 }
 
-fn joined(text: String, note: &str) -> String {
+fn joined(text: &str, note: &str) -> String {
     if text.is_empty() {
         note.to_owned()
     } else {
@@ -759,30 +759,14 @@ fn accepted(
         .zip(chat_id)
         .filter(|(peer, chat)| peer.im_chat_id != Some(*chat))
         .map(|(peer, chat)| (peer.id, chat, session_id.map(|id| id.to_string())));
-    let follow_up = match (&row.task, &row.media) {
-        (
-            Task::Post {
-                external_id, note, ..
-            },
-            Some(file),
-        ) if kind == Kind::Post && file.state == "pending" => Some(NewTask {
-            id: app.ids.next(),
-            lane: file.id,
-            side: Side::Portal,
-            phone: phone.id,
-            message: row.message,
-            media: Some(file.id),
-            priority: Priority::Conversation,
-            due_at: now,
-            created_at: now,
-            task: Task::Post {
-                external_id: format!("{external_id}:file"),
-                text: String::new(),
-                note: *note,
-            },
-        }),
-        _ => None,
-    };
+    let went_ahead = kind == Kind::Post
+        && row
+            .media
+            .as_ref()
+            .is_some_and(|file| file.state == "pending");
+    let follow_up = went_ahead
+        .then(|| file_follows(app, phone, &row, now))
+        .flatten();
     // What the phone app sent is shown, not delivered, by this.
     let inbound = row.origin.as_deref() == Some("customer");
     let mut settled = Settled::new(row, Ending::Done).tells(
@@ -794,6 +778,29 @@ fn accepted(
     settled.chat = chat;
     settled.tasks.extend(follow_up);
     settled
+}
+
+/// The file of a message whose text is in the chat already; it has a lane of its own.
+fn file_follows(app: &App, phone: &Phone, row: &Claimed, now: Millis) -> Option<NewTask> {
+    let (Task::Post { external_id, note, .. }, Some(file)) = (&row.task, &row.media) else {
+        return None;
+    };
+    Some(NewTask {
+        id: app.ids.next(),
+        lane: file.id,
+        side: Side::Portal,
+        phone: phone.id,
+        message: row.message,
+        media: Some(file.id),
+        priority: Priority::Conversation,
+        due_at: now,
+        created_at: now,
+        task: Task::Post {
+            external_id: format!("{external_id}:file"),
+            text: String::new(),
+            note: *note,
+        },
+    })
 }
 
 fn refused_item(app: &App, kind: Kind, row: Claimed, why: &str, now: Millis) -> Settled {
@@ -913,7 +920,7 @@ async fn failed_call(
             })
         }
         Class::MethodParked { until } => {
-            let ten_minutes = Duration::from_secs(600);
+            let ten_minutes = Duration::from_mins(10);
             let until = until.map_or(now + ten_minutes, Millis::from_seconds);
             let wait = until.since(now).clamp(Duration::from_secs(1), ten_minutes);
             all(rows, |row| {
@@ -1007,7 +1014,8 @@ async fn look_up(
                     counts,
                     unknown: true,
                 },
-                dead => dead,
+                Ending::Dead { reason } => return give_up(row, &reason, now),
+                Ending::Done => Ending::Done,
             };
             return Settled::new(row, ending).tells(
                 now,
@@ -1028,6 +1036,18 @@ async fn look_up(
                 Some(how),
             )
         }
+        Found::WithoutFile => {
+            let follows = file_follows(app, phone, &row, now);
+            let inbound = row.origin.as_deref() == Some("customer");
+            let mut settled = Settled::new(row, Ending::Done).tells(
+                now,
+                inbound.then_some(State::Delivered),
+                "found in the operator's chat",
+                Some("without its file, which follows"),
+            );
+            settled.tasks.extend(follows);
+            settled
+        }
         Found::NotThere(how) => {
             let ending = Ending::Later {
                 at: now,
@@ -1041,6 +1061,8 @@ async fn look_up(
 
 enum Found {
     There(&'static str),
+    /// The portal could not fetch the file, because this program was gone meanwhile.
+    WithoutFile,
     NotThere(&'static str),
 }
 
@@ -1055,21 +1077,26 @@ async fn find(
         return Ok(Found::NotThere("the line was never set up"));
     };
     let id = external_id(row);
-    if let Some(chat) = row.conversation.as_ref().and_then(|peer| peer.im_chat_id) {
-        let call = lines::session_history(chat, None);
-        let answer = portal::call(app, instance, &call.method, &call.params).await;
-        match answer {
+    let peer = row.conversation.as_ref();
+    if let Some(chat) = peer.and_then(|peer| peer.im_chat_id) {
+        let call = lines::session_history(chat, peer.and_then(|peer| peer.session_id));
+        match portal::call(app, instance, &call.method, &call.params).await {
             Ok(answer) => {
                 let history = lines::History::read(&answer.result);
-                if history
-                    .messages
-                    .iter()
-                    .any(|message| message.external_ids.iter().any(|known| known == id))
-                {
-                    return Ok(Found::There("the session's history names it"));
+                let names_it = |message: &&lines::HistoryMessage| {
+                    message.external_ids.iter().any(|known| known == id)
+                };
+                if let Some(message) = history.messages.iter().find(names_it) {
+                    return Ok(match &row.media {
+                        Some(file) if file.state == "ready" && message.files == 0 => {
+                            Found::WithoutFile
+                        }
+                        _ => Found::There("the session's history names it"),
+                    });
                 }
             }
-            Err(CallError::Rest(error)) if error.class() == Class::Refused => {}
+            // The token's user may not be let into the chat.
+            Err(CallError::Rest(error)) if cannot_tell(&error) => {}
             Err(error) => return Err(error),
         }
         pace.take().await;
@@ -1080,7 +1107,15 @@ async fn find(
     canary.message.id = format!("probe-{}", app.ids.next().simple());
     let ids = [canary.message.id.clone(), real.message.id.clone()];
     let call = connector::update_messages(connector, LineId(line), &[canary, real]);
-    let answer = portal::call(app, instance, &call.method, &call.params).await?;
+    let answer = match portal::call(app, instance, &call.method, &call.params).await {
+        Ok(answer) => answer,
+        Err(CallError::Rest(error)) if cannot_tell(&error) => {
+            return Ok(Found::NotThere(
+                "the portal does not let messages be looked up",
+            ));
+        }
+        Err(error) => return Err(error),
+    };
     let results = connector::read_items(&answer.result, &[&ids[0], &ids[1]]);
     Ok(match results.as_slice() {
         [ItemResult::Failed { .. }, ItemResult::Accepted { .. }] => {
@@ -1091,4 +1126,9 @@ async fn find(
         }
         _ => Found::NotThere("the portal does not tell known ids from unknown ones"),
     })
+}
+
+/// Whether asking again would bring the same refusal.
+fn cannot_tell(error: &bitrix24::Error) -> bool {
+    matches!(error.class(), Class::Refused | Class::Blocked(_))
 }
