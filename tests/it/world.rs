@@ -332,7 +332,7 @@ impl World {
 
     /// The message with this wamid, with its journey.
     pub async fn message(&self, wamid: &str) -> Value {
-        let path = format!("messages?wamid={wamid}");
+        let path = by_wamid(wamid);
         let list = self
             .api
             .until(&path, |list| list["items"] != json!([]))
@@ -343,7 +343,7 @@ impl World {
 
     /// Waits until the message with this wamid is in a state.
     pub async fn message_is(&self, wamid: &str, state: &str) -> Value {
-        let path = format!("messages?wamid={wamid}");
+        let path = by_wamid(wamid);
         let list = self
             .api
             .until(&path, |list| list["items"][0]["state"] == state)
@@ -716,6 +716,13 @@ fn psql(url: &str, statement: &str) {
         "{}",
         String::from_utf8_lossy(&done.stderr)
     );
+}
+
+/// Where the API lists the message with this id of WhatsApp's.
+pub fn by_wamid(wamid: &str) -> String {
+    // The ids are base64, in which a plus may stand.
+    let wamid: String = url::form_urlencoded::byte_serialize(wamid.as_bytes()).collect();
+    format!("messages?wamid={wamid}")
 }
 
 /// A customer who shows a phone number.
