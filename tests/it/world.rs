@@ -772,8 +772,9 @@ fn psql(url: &str, statement: &str) {
     );
 }
 
-/// The list of messages with this wamid, which is base64 and may hold a plus.
-fn by_wamid(wamid: &str) -> String {
+/// Where the API lists the message with this id of WhatsApp's.
+pub fn by_wamid(wamid: &str) -> String {
+    // The ids are base64, in which a plus may stand.
     let wamid: String = url::form_urlencoded::byte_serialize(wamid.as_bytes()).collect();
     format!("messages?wamid={wamid}")
 }
