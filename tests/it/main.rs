@@ -11,9 +11,11 @@
     reason = "the rules are for the product; tests stand outside it"
 )]
 
+mod api;
 mod bad_input;
 mod both_ways;
 mod commands;
 mod doors;
 mod house;
+mod lifecycle;
 mod world;

@@ -446,6 +446,7 @@ impl Server {
             return;
         }
         let done = Command::new("sqlite3")
+            .args(["-cmd", ".timeout 10000"])
             .arg(self.data_dir().join("separator.db"))
             .arg(statement)
             .output()
