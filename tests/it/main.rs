@@ -11,6 +11,7 @@
     reason = "the rules are for the product; tests stand outside it"
 )]
 
+mod api;
 mod bad_input;
 mod both_ways;
 mod commands;
@@ -19,6 +20,7 @@ mod doors;
 mod house;
 mod identity;
 mod inbound;
+mod lifecycle;
 mod outbound;
 mod statuses;
 mod world;

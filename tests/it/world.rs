@@ -511,6 +511,7 @@ impl Server {
             return;
         }
         let done = Command::new("sqlite3")
+            .args(["-cmd", ".timeout 10000"])
             .arg(self.data_dir().join("separator.db"))
             .arg(statement)
             .output()
@@ -555,8 +556,16 @@ impl Server {
             .append(true)
             .open(self.log_file())
             .unwrap();
-        let child = self
-            .command(&["serve"])
+        // A test that fills the disk does it by a limit, whose signal would end the program where a full disk does not.
+        let program = self.command(&["serve"]);
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
+            .arg(program.get_program())
+            .args(program.get_args())
+            .current_dir(&self.folder)
+            .envs(&self.variables);
+        let child = shell
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
