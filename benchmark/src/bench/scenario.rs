@@ -30,6 +30,8 @@ struct Flood {
     first: u64,
     people: u64,
     each: u64,
+    /// Whether a person's messages come one after the other; else they come all at once and in no order.
+    ordered: bool,
 }
 
 /// How a flood went.
@@ -45,15 +47,20 @@ impl Flood {
         self.people * self.each
     }
 
-    /// The requests: each person stays on one connection, so what is sent is in order.
+    /// The requests: in order where each person stays on one connection.
     fn lists(&self, rig: &Rig, line: &Line) -> Vec<Vec<Vec<u8>>> {
-        let connections = CONNECTIONS.min(self.people as usize);
+        let connections = CONNECTIONS.min(self.count() as usize);
         let mut lists = vec![Vec::new(); connections];
         for number in 0..self.each {
             for person in 0..self.people {
                 let customer = bodies::customer(self.first + person);
                 let request = rig.signer.text(&line.number, &customer, &self.mark(number));
-                lists[person as usize % connections].push(request);
+                let turn = if self.ordered {
+                    person
+                } else {
+                    number * self.people + person
+                };
+                lists[turn as usize % connections].push(request);
             }
         }
         lists
@@ -101,7 +108,7 @@ impl Flood {
         let prefix = format!("{}-", self.round);
         let (mut found, mut people) = (0, 0);
         for chat in line.portal.chats() {
-            let numbers: Vec<u64> = chat
+            let mut numbers: Vec<u64> = chat
                 .messages
                 .iter()
                 .filter_map(|message| {
@@ -116,6 +123,9 @@ impl Flood {
                 .collect();
             if numbers.is_empty() {
                 continue;
+            }
+            if !self.ordered {
+                numbers.sort_unstable();
             }
             people += 1;
             found += numbers.len() as u64;

@@ -20,6 +20,7 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Vec<Row>> {
             first: round as u64 * people,
             people,
             each: 20,
+            ordered: true,
         };
         let before = rig.process()?.processor_time()?;
         let took = flood.carry(&rig, line).await?;
@@ -84,6 +85,7 @@ pub(crate) async fn run_limited(bench: &Bench) -> anyhow::Result<Vec<Row>> {
             first: 0,
             people: 300,
             each: bench.either(10, 3),
+            ordered: true,
         };
         let before = line.portal.counters();
         let took = flood.carry(&rig, line).await?;

@@ -33,6 +33,7 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Vec<Row>> {
             first: 0,
             people: 1000,
             each: bench.either(100, 10),
+            ordered: true,
         };
         let begun = Instant::now();
         let lists = flood.lists(&rig, &rig.lines[0]);

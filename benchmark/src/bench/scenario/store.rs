@@ -98,6 +98,7 @@ impl Cost {
                 first: 0,
                 people,
                 each: crowd / people,
+                ordered: false,
             };
             *round += 1;
             let carried = flood.carry(rig, &rig.lines[0]).await?;
