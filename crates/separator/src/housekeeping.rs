@@ -9,13 +9,13 @@ use tokio_util::sync::CancellationToken;
 use crate::{app::App, media, store::Cell, time::Millis};
 
 /// How often it is looked for.
-const ROUND: Duration = Duration::from_secs(60 * 60);
+const ROUND: Duration = Duration::from_hours(1);
 /// Rows in one piece.
 const PIECE: i64 = 500;
 /// The pause between pieces.
 const BREATH: Duration = Duration::from_millis(50);
 /// Deeds are remembered longer than Meta repeats a callback (7 days; Meta: webhooks).
-const DEEDS: Duration = Duration::from_secs(9 * 24 * 60 * 60);
+const DEEDS: Duration = Duration::from_hours(216);
 
 const OLD: [&str; 5] = [
     "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE received_at < $1 LIMIT $2)",

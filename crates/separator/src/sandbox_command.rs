@@ -72,12 +72,9 @@ pub async fn run(arguments: Arguments, stop: CancellationToken) -> anyhow::Resul
         // The set-up below gave up if nobody listens.
         let _ = started.send(address);
     }));
-    let address = match address.await {
-        Ok(address) => address,
-        Err(_) => {
-            running.await??;
-            bail!("the server stopped before its doors were open");
-        }
+    let Ok(address) = address.await else {
+        running.await??;
+        bail!("the server stopped before its doors were open");
     };
     let set_up = tokio::time::timeout(SET_UP, set_up(address, &key, &graph, &portals));
     tokio::select! {
@@ -146,7 +143,6 @@ fn settings(
     };
     // A sandbox takes nothing from the surroundings that a real installation on the same machine was given.
     let surroundings = settings::environment()
-        .into_iter()
         .filter(|(name, _)| name.to_string_lossy().starts_with("SEPARATOR_UNKNOWN"));
     Ok(Settings::load(&given, surroundings, &folder.0)?)
 }

@@ -298,7 +298,7 @@ impl Store {
             .busy_timeout(std::time::Duration::from_secs(5))
             .pragma("wal_autocheckpoint", "1000")
             .pragma("cache_size", "-8000")
-            .statement_cache_capacity(200);
+            .statement_cache_capacity(400);
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .idle_timeout(None)
@@ -534,10 +534,10 @@ fn padded_list(keys: &[Cell]) -> (String, Vec<Cell>) {
     (list, cells)
 }
 
-/// Cuts rows into pieces of 64, 16, 4 and 1.
+/// Cuts rows into pieces whose sizes are powers of two, so that few statements need preparing and few are run.
 fn sized_chunks(mut rows: &[Vec<Cell>]) -> Vec<&[Vec<Cell>]> {
     let mut chunks = Vec::new();
-    for size in [64, 16, 4, 1] {
+    for size in [128, 64, 32, 16, 8, 4, 2, 1] {
         while rows.len() >= size {
             let (chunk, rest) = rows.split_at(size);
             chunks.push(chunk);
@@ -573,12 +573,12 @@ mod tests {
 
     #[test]
     fn rows_are_cut_into_few_sizes() {
-        let rows = vec![vec![Cell::Number(1)]; 64 + 16 + 16 + 4 + 2];
+        let rows = vec![vec![Cell::Number(1)]; 128 + 128 + 16 + 4 + 1];
         let sizes: Vec<usize> = sized_chunks(&rows)
             .iter()
             .map(|chunk| chunk.len())
             .collect();
-        assert_eq!(sizes, [64, 16, 16, 4, 1, 1]);
+        assert_eq!(sizes, [128, 128, 16, 4, 1]);
     }
 
     #[test]

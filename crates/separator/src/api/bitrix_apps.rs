@@ -223,7 +223,12 @@ async fn change(call: Call) -> Outcome {
             .refused(error, |registry| conflicts(registry, &change, Some(id)))
             .await);
     }
-    one(&*call.changed().await?, id)
+    let registry = call.changed().await?;
+    if change.client_secret.is_some() || change.client_id.is_some() {
+        // A wrong secret shows at the portal at once, not when its token ends in an hour.
+        crate::portal::credentials_changed(&call.app, id).await;
+    }
+    one(&registry, id)
 }
 
 async fn delete(call: Call) -> Outcome {

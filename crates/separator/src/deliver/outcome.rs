@@ -9,14 +9,14 @@ const PAUSES: [Duration; 7] = [
     Duration::from_secs(1),
     Duration::from_secs(5),
     Duration::from_secs(30),
-    Duration::from_secs(2 * 60),
-    Duration::from_secs(10 * 60),
-    Duration::from_secs(30 * 60),
-    Duration::from_secs(60 * 60),
+    Duration::from_mins(2),
+    Duration::from_mins(10),
+    Duration::from_mins(30),
+    Duration::from_hours(1),
 ];
 
 /// How long a message is tried before it is given up.
-pub(super) const PATIENCE: Duration = Duration::from_secs(72 * 60 * 60);
+pub(super) const PATIENCE: Duration = Duration::from_hours(72);
 
 /// The pause after a number of tries that failed.
 pub(super) fn pause(attempts: i64) -> Duration {
@@ -71,7 +71,7 @@ mod tests {
         assert_eq!(
             again(20, created, before, "x"),
             Ending::Later {
-                at: before + Duration::from_secs(3600),
+                at: before + Duration::from_hours(1),
                 counts: true,
                 unknown: false
             }

@@ -171,7 +171,7 @@ mod tests {
     fn strikes_grow_and_are_forgotten() {
         let clock = Clock::manual(Millis(0));
         let pace = Pace::new(clock.clone(), 10.0, 10.0);
-        let minute = Duration::from_secs(60);
+        let minute = Duration::from_mins(1);
         assert_eq!(pace.strike(minute, minute * 10), minute);
         assert!(pace.try_take().is_err());
         clock.advance(minute);

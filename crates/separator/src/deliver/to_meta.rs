@@ -547,14 +547,14 @@ async fn judge(
         Err(SendError::NoToken) => {
             limits
                 .number
-                .strike(Duration::from_secs(60), Duration::from_secs(600));
+                .strike(Duration::from_mins(1), Duration::from_mins(10));
             account::pause(
                 app,
                 row.phone,
                 "The number's app has no access token. Enter one.",
             )
             .await;
-            Settled::new(row, outcome::wait(now, Duration::from_secs(60)))
+            Settled::new(row, outcome::wait(now, Duration::from_mins(1)))
         }
         Err(SendError::Store(error)) => {
             tracing::error!(%error, "a send waits for the database");
@@ -723,7 +723,7 @@ async fn meta_error(
         Class::Blocked => {
             limits
                 .number
-                .strike(Duration::from_secs(60), Duration::from_secs(600));
+                .strike(Duration::from_mins(1), Duration::from_mins(10));
             account::pause(app, row.phone, &why).await;
             Settled::new(row, outcome::wait(now, Duration::from_secs(1))).tells(
                 now,

@@ -56,8 +56,8 @@ const LOOK_UP_AFTER: Duration = Duration::from_secs(3);
 const ITEM_TRIES: i64 = 4;
 
 /// A portal that is out of order is probed after this, then more and more rarely.
-const FIRST_REST: Duration = Duration::from_secs(60);
-const LONGEST_REST: Duration = Duration::from_secs(600);
+const FIRST_REST: Duration = Duration::from_mins(1);
+const LONGEST_REST: Duration = Duration::from_mins(10);
 /// Its rows need not wait themselves: the portal's pace holds them all, and lets go the moment somebody mends it.
 const HELD: Duration = Duration::from_secs(1);
 
@@ -339,7 +339,7 @@ fn fit(row: &Claimed, now: Millis, media_wait: Duration) -> Fit {
             Some(media) if media.state == "ready" => Fit::Go(Kind::File),
             // The text went ahead; the file has a lane of its own until it is here.
             Some(media) if media.state == "pending" && media.id == row.lane => {
-                Fit::Wait(now + Duration::from_secs(60))
+                Fit::Wait(now + Duration::from_mins(1))
             }
             Some(media) if media.state == "pending" && now < row.created_at + media_wait => {
                 Fit::Wait(row.created_at + media_wait)
@@ -596,13 +596,13 @@ fn item(app: &App, phone: &Phone, row: &Claimed) -> Item {
                 name: file.name.clone(),
                 trouble,
             };
-            text = joined(text, &note.markup(language));
+            text = joined(&text, &note.markup(language));
         }
         Some(file) => {
             let note = Note::CustomerFileFollows {
                 name: file.name.clone(),
             };
-            text = joined(text, &note.markup(language));
+            text = joined(&text, &note.markup(language));
         }
         None => {}
     }
@@ -628,7 +628,7 @@ fn item(app: &App, phone: &Phone, row: &Claimed) -> Item {
     }
 }
 
-fn joined(text: String, note: &str) -> String {
+fn joined(text: &str, note: &str) -> String {
     if text.is_empty() {
         note.to_owned()
     } else {
@@ -859,7 +859,7 @@ async fn failed_call(
             })
         }
         Class::MethodParked { until } => {
-            let ten_minutes = Duration::from_secs(600);
+            let ten_minutes = Duration::from_mins(10);
             let until = until.map_or(now + ten_minutes, Millis::from_seconds);
             let wait = until.since(now).clamp(Duration::from_secs(1), ten_minutes);
             all(rows, |row| {
@@ -1001,21 +1001,22 @@ async fn find(
         return Ok(Found::NotThere("the line was never set up"));
     };
     let id = external_id(row);
-    if let Some(chat) = row.conversation.as_ref().and_then(|peer| peer.im_chat_id) {
-        let call = lines::session_history(chat, None);
-        let answer = portal::call(app, instance, &call.method, &call.params).await;
-        match answer {
+    let peer = row.conversation.as_ref();
+    if let Some(chat) = peer.and_then(|peer| peer.im_chat_id) {
+        let call = lines::session_history(chat, peer.and_then(|peer| peer.session_id));
+        match portal::call(app, instance, &call.method, &call.params).await {
             Ok(answer) => {
                 let history = lines::History::read(&answer.result);
-                if history
+                let mut ids = history
                     .messages
                     .iter()
-                    .any(|message| message.external_ids.iter().any(|known| known == id))
-                {
+                    .flat_map(|message| &message.external_ids);
+                if ids.any(|known| known == id) {
                     return Ok(Found::There("the session's history names it"));
                 }
             }
-            Err(CallError::Rest(error)) if error.class() == Class::Refused => {}
+            // The token's user may not be let into the chat.
+            Err(CallError::Rest(error)) if cannot_tell(&error) => {}
             Err(error) => return Err(error),
         }
         pace.take().await;
@@ -1026,7 +1027,15 @@ async fn find(
     canary.message.id = format!("probe-{}", app.ids.next().simple());
     let ids = [canary.message.id.clone(), real.message.id.clone()];
     let call = connector::update_messages(connector, LineId(line), &[canary, real]);
-    let answer = portal::call(app, instance, &call.method, &call.params).await?;
+    let answer = match portal::call(app, instance, &call.method, &call.params).await {
+        Ok(answer) => answer,
+        Err(CallError::Rest(error)) if cannot_tell(&error) => {
+            return Ok(Found::NotThere(
+                "the portal does not let messages be looked up",
+            ));
+        }
+        Err(error) => return Err(error),
+    };
     let results = connector::read_items(&answer.result, &[&ids[0], &ids[1]]);
     Ok(match results.as_slice() {
         [ItemResult::Failed { .. }, ItemResult::Accepted { .. }] => {
@@ -1037,4 +1046,9 @@ async fn find(
         }
         _ => Found::NotThere("the portal does not tell known ids from unknown ones"),
     })
+}
+
+/// Whether asking again would bring the same refusal.
+fn cannot_tell(error: &bitrix24::Error) -> bool {
+    matches!(error.class(), Class::Refused | Class::Blocked(_))
 }

@@ -78,19 +78,16 @@ pub async fn event(
         // The update of an application brings a new pair of tokens, trusted only after asking its authorization server.
         return install(&app, &event, parameters.app_id.as_deref()).await;
     }
-    match app
+    if let Ok(_committed) = app
         .committer
         .commit(Source::Bitrix, instance.id, blank_tokens(&body))
         .await
     {
-        Ok(_committed) => {
-            app.metrics.count("doors_accepted", "bitrix");
-            StatusCode::OK.into_response()
-        }
-        Err(_) => {
-            app.metrics.count("doors_refused", "not_stored");
-            StatusCode::SERVICE_UNAVAILABLE.into_response()
-        }
+        app.metrics.count("doors_accepted", "bitrix");
+        StatusCode::OK.into_response()
+    } else {
+        app.metrics.count("doors_refused", "not_stored");
+        StatusCode::SERVICE_UNAVAILABLE.into_response()
     }
 }
 
@@ -179,6 +176,8 @@ fn blank_json_tokens(body: &Bytes) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     #[test]

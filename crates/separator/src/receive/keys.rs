@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// How long a key that was found valid is believed without asking the database.
-const BELIEVED: Duration = Duration::from_secs(60);
+const BELIEVED: Duration = Duration::from_mins(1);
 
 /// Keys that were found valid lately, by their hash.
 #[derive(Debug)]

@@ -131,18 +131,15 @@ pub async fn webhook(
         )
             .into_response();
     }
-    match app
+    if let Ok(_committed) = app
         .committer
         .commit(Source::Meta, waba_app.id, body.into())
         .await
     {
-        Ok(_committed) => {
-            app.metrics.count("doors_accepted", "meta");
-            StatusCode::OK.into_response()
-        }
-        Err(_) => {
-            app.metrics.count("doors_refused", "not_stored");
-            StatusCode::SERVICE_UNAVAILABLE.into_response()
-        }
+        app.metrics.count("doors_accepted", "meta");
+        StatusCode::OK.into_response()
+    } else {
+        app.metrics.count("doors_refused", "not_stored");
+        StatusCode::SERVICE_UNAVAILABLE.into_response()
     }
 }

@@ -300,6 +300,27 @@ pub async fn change(tx: &mut Transaction, changes: Vec<Change>) -> Result<(), Er
     Ok(())
 }
 
+/// A message says something else now: its author edited it. What answers it later quotes the new words.
+pub async fn retell(
+    tx: &mut Transaction,
+    id: Uuid,
+    text: &str,
+    at: Millis,
+    journey: Journey,
+) -> Result<(), Error> {
+    tx.execute(
+        "UPDATE messages SET text = $1, updated_at = $2, journey = journey || $3 WHERE id = $4",
+        &[
+            text.into(),
+            at.0.into(),
+            journey.into_text().into(),
+            id.into(),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
 /// Puts a message back on its way, whatever its state.
 pub async fn requeue(
     tx: &mut Transaction,
@@ -385,12 +406,13 @@ pub async fn by_id(store: &Store, ids: &[Uuid]) -> Result<Vec<Facts>, Error> {
     rows.iter().map(read_facts).collect()
 }
 
-/// The last messages of a conversation that WhatsApp knows, newest first: where a quote is looked for.
+/// The last messages of a conversation that WhatsApp can quote, newest first: where a quote is looked for.
 pub async fn latest(store: &Store, conversation: Uuid, limit: i64) -> Result<Vec<Facts>, Error> {
     let rows = store
         .fetch(
             &format!(
-                "{FACTS} WHERE conversation_id = $1 AND wamid IS NOT NULL ORDER BY id DESC LIMIT $2"
+                "{FACTS} WHERE conversation_id = $1 AND wamid IS NOT NULL \
+                 AND kind NOT IN ('edit', 'revoke', 'reaction', 'system') ORDER BY id DESC LIMIT $2"
             ),
             &[conversation.into(), limit.into()],
         )
