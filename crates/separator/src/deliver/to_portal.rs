@@ -50,6 +50,8 @@ const MOST_ITEMS: usize = 200;
 const CALL_LENGTH: Duration = Duration::from_secs(15);
 /// Calls under way at once: one of messages, others with a file each or small.
 const MOST_CALLS: usize = 4;
+/// Whoever fetches a file makes its lane due; should that come before the lane is put off, it is looked at soon.
+const LOOK_FOR_FILE: Duration = Duration::from_secs(2);
 /// An item that the portal refuses is tried this often, each time with less about the person.
 const ITEM_TRIES: i64 = 4;
 
@@ -336,10 +338,10 @@ fn fit(app: &App, row: &Claimed, now: Millis) -> Fit {
             Some(media) if media.state == "ready" => Fit::Go(Kind::File),
             // The text went ahead; the file has a lane of its own until it is here.
             Some(media) if media.state == "pending" && media.id == row.lane => {
-                Fit::Wait(now + Duration::from_mins(1))
+                Fit::Wait(now + LOOK_FOR_FILE)
             }
             Some(media) if media.state == "pending" && now < row.created_at + media_wait => {
-                Fit::Wait(row.created_at + media_wait)
+                Fit::Wait((row.created_at + media_wait).min(now + LOOK_FOR_FILE))
             }
             _ => Fit::Go(Kind::Post),
         },
