@@ -19,6 +19,7 @@ mod doors;
 mod house;
 mod identity;
 mod inbound;
+mod outages;
 mod outbound;
 mod statuses;
 mod world;

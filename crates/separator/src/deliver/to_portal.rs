@@ -54,6 +54,8 @@ const MOST_CALLS: usize = 4;
 const LOOK_FOR_FILE: Duration = Duration::from_secs(2);
 /// An item that the portal refuses is tried this often, each time with less about the person.
 const ITEM_TRIES: i64 = 4;
+/// The pause between those tries.
+const ITEM_PAUSE: Duration = Duration::from_secs(1);
 
 /// A portal that is out of order is probed after this, then more and more rarely.
 const FIRST_REST: Duration = Duration::from_mins(1);
@@ -817,7 +819,12 @@ fn refused_item(app: &App, kind: Kind, row: Claimed, why: &str, now: Millis) -> 
     }
     app.metrics.count("portal", "item_refused");
     if row.attempts + 1 < ITEM_TRIES {
-        let ending = outcome::again(row.attempts, row.created_at, now, why);
+        // The portal works; time would mend nothing and hold up what follows.
+        let ending = Ending::Later {
+            at: now + ITEM_PAUSE,
+            counts: true,
+            unknown: false,
+        };
         let detail = format!("the portal refused the message: {why}");
         return Settled::new(row, ending).tells(
             now,
