@@ -29,6 +29,7 @@ use super::{
 use crate::{
     account,
     app::App,
+    identifiers::Ids,
     intake::callback_data,
     lease::Lease,
     media::{self, UploadError},
@@ -245,7 +246,7 @@ fn after_cut(
     now: Millis,
 ) -> Result<Claimed, Box<Settled>> {
     if row.wamid.is_some() && row.message_state.as_deref() != Some("queued") {
-        let confirm = confirmation(app, &row, now);
+        let confirm = confirmation(&app.ids, &row, now);
         let mut settled = Settled::new(row, Ending::Done).tells(
             now,
             None,
@@ -480,11 +481,11 @@ fn media_message(
 }
 
 /// The confirmation that the portal waits for, due when Meta says `sent` or after 40 seconds.
-fn confirmation(app: &App, row: &Claimed, now: Millis) -> Option<NewTask> {
+pub(super) fn confirmation(ids: &Ids, row: &Claimed, now: Millis) -> Option<NewTask> {
     let confirm = row.task.confirmation()?.clone();
     let message = row.message?;
     Some(NewTask {
-        id: app.ids.next(),
+        id: ids.next(),
         lane: message,
         side: Side::Portal,
         phone: row.phone,
@@ -579,7 +580,7 @@ fn accepted(
             (peer.wa_id.is_some() && peer.wa_id.as_ref() != Some(&wa_id))
                 .then_some((peer.id, wa_id))
         });
-    let confirm = confirmation(app, &row, now);
+    let confirm = confirmation(&app.ids, &row, now);
     let caption = caption_of_sound(app, &row, kind, now);
     let detail = match &sent.message_status {
         Some(status) => format!("{} ({status})", sent.wamid),
