@@ -66,6 +66,8 @@ pub struct World {
     /// Our id of the portal.
     pub instance: String,
     pub app: Value,
+    /// The site on which both applications answer.
+    pub site: Value,
     expected_errors: Vec<String>,
 }
 
@@ -131,29 +133,40 @@ impl World {
             phone: phone["id"].as_str().unwrap().to_owned(),
             instance: String::new(),
             app,
+            site,
             expected_errors: Vec::new(),
         };
         if options.linked {
-            world.install(&site).await;
+            world.install().await;
             world.link().await;
         }
         world
     }
 
     /// Enters the Bitrix24 application and installs it on the portal.
-    pub async fn install(&mut self, site: &Value) {
+    pub async fn install(&mut self) {
+        let app = self.enter_bitrix_app().await;
+        self.install_as(app).await;
+    }
+
+    /// Enters the Bitrix24 application; gives it as an administrator of a portal enters it there.
+    pub async fn enter_bitrix_app(&self) -> LocalApp {
         let bitrix = self
             .api
             .create(
                 "bitrix/apps",
                 json!({
-                    "site": site["id"], "name": "Test", "client_id": CLIENT_ID,
+                    "site": self.site["id"], "name": "Test", "client_id": CLIENT_ID,
                     "client_secret": CLIENT_SECRET,
                 }),
             )
             .await;
         let install_url = bitrix["install_url"].as_str().unwrap();
-        let app = LocalApp::api_only(CLIENT_ID, CLIENT_SECRET, install_url);
+        LocalApp::api_only(CLIENT_ID, CLIENT_SECRET, install_url)
+    }
+
+    /// Installs the application on the portal.
+    pub async fn install_as(&mut self, app: LocalApp) {
         let installation = self.portal.save_local_app(app).await;
         assert_eq!(
             installation.status,
@@ -352,6 +365,19 @@ impl World {
         self.api.get(&format!("messages/{id}")).await
     }
 
+    /// A counter of `/metrics`; 0 where nothing was counted yet.
+    pub async fn metric(&self, name: &str, kind: &str) -> u64 {
+        let url = format!("{}/metrics", self.server.url());
+        let text = self.api.http.get(url).send().await.unwrap();
+        let wanted = format!("separator_{name}_total{{kind=\"{kind}\"}} ");
+        text.text()
+            .await
+            .unwrap()
+            .lines()
+            .find_map(|line| line.strip_prefix(&wanted)?.parse().ok())
+            .unwrap_or(0)
+    }
+
     /// Errors that the log may hold at the end of this test.
     pub fn expect_errors(&mut self, containing: &str) {
         self.expected_errors.push(containing.to_owned());
@@ -445,6 +471,11 @@ impl Server {
         self.folder.join("data")
     }
 
+    /// The process id of the running program.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
     fn log_file(&self) -> PathBuf {
         self.folder.join("log")
     }
@@ -473,9 +504,33 @@ impl Server {
         command
     }
 
+    /// Runs a statement on the program's database from outside.
+    pub fn sql(&self, statement: &str) {
+        if let Some(url) = &self.database {
+            psql(url, statement);
+            return;
+        }
+        let done = Command::new("sqlite3")
+            .args(["-cmd", ".timeout 10000"])
+            .arg(self.data_dir().join("separator.db"))
+            .arg(statement)
+            .output()
+            .unwrap();
+        assert!(
+            done.status.success(),
+            "{}",
+            String::from_utf8_lossy(&done.stderr)
+        );
+    }
+
     /// Starts the program and waits until it is ready.
     pub async fn start(&mut self) {
         self.spawn();
+        self.ready().await;
+    }
+
+    /// Waits until the program is ready.
+    pub async fn ready(&self) {
         let url = format!("{}/readyz", self.url());
         let deadline = tokio::time::Instant::now() + PATIENCE;
         let http = http();
@@ -501,8 +556,16 @@ impl Server {
             .append(true)
             .open(self.log_file())
             .unwrap();
-        let child = self
-            .command(&["serve"])
+        // A test that fills the disk does it by a limit, whose signal would end the program where a full disk does not.
+        let program = self.command(&["serve"]);
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
+            .arg(program.get_program())
+            .args(program.get_args())
+            .current_dir(&self.folder)
+            .envs(&self.variables);
+        let child = shell
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

@@ -509,6 +509,12 @@ impl Portal {
         Some(State::message_view(state.messages.get(&id)?, now, period))
     }
 
+    /// Whether the event about an operator's message was answered with success. Those that were not are lost, because a
+    /// portal sends an event once.
+    pub fn event_acknowledged(&self, message: i64) -> bool {
+        self.lock().acknowledged.contains(&message)
+    }
+
     /// The bytes of a file, where they were kept.
     pub fn file_bytes(&self, id: i64) -> Option<bytes::Bytes> {
         self.lock().files.get(&id)?.bytes.clone()

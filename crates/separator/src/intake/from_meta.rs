@@ -433,8 +433,8 @@ fn apply_status(work: &mut Work<'_>, receipt: &Receipt, phone: &Phone, status: &
         journey,
     });
     learn_recipient(work, phone, &facts, status);
-    if before == State::Unknown {
-        // The try that was cut did happen: its lane need not wait any longer.
+    if matches!(before, State::Queued | State::Unknown) {
+        // Where its answer was lost, its lane need not wait any longer.
         work.due.push((Side::Meta, phone.id, facts.conversation));
     }
     match state {
