@@ -64,7 +64,7 @@ impl World {
     }
 
     /// Posts a webhook as Meta does, signed with the application's secret.
-    async fn webhook(&self, path: &str, body: &[u8]) -> u16 {
+    async fn post_webhook(&self, path: &str, body: &[u8]) -> u16 {
         let signature = whatsapp::signature::sign(APP_SECRET.as_bytes(), body);
         self.knock(
             "POST",
@@ -301,7 +301,7 @@ async fn an_api_key_in_the_address_must_be_a_valid_key() {
     .into_bytes();
     for wrong in ["", "nonsense", "sep_0000000000000000000000000000000000"] {
         let path = format!("{META}?api-key={wrong}");
-        assert_eq!(world.webhook(&path, &body).await, 401, "{wrong}");
+        assert_eq!(world.post_webhook(&path, &body).await, 401, "{wrong}");
         let path = format!("{BITRIX}?api-key={wrong}");
         assert_eq!(world.event(&path, "event=ONAPPUPDATE").await, 401);
     }
@@ -324,7 +324,7 @@ async fn an_api_key_in_the_address_must_be_a_valid_key() {
     assert!(made.status.success());
     let key = String::from_utf8(made.stdout).unwrap();
     let path = format!("{META}?api-key={}", key.trim());
-    assert_eq!(world.webhook(&path, &body).await, 200);
+    assert_eq!(world.post_webhook(&path, &body).await, 200);
     world.message_is("wamid.with-key", "received").await;
     // The key is an extra gate and no replacement for the signature.
     let unsigned = world.knock("POST", &path, &[], body).await;
@@ -342,10 +342,10 @@ async fn a_body_over_three_mebibytes_is_refused_and_one_of_just_that_size_is_tak
         body.push(b'}');
         body
     };
-    assert_eq!(world.webhook(META, &padding(LIMIT + 1)).await, 413);
+    assert_eq!(world.post_webhook(META, &padding(LIMIT + 1)).await, 413);
     assert_eq!(world.event(BITRIX, &"x".repeat(LIMIT + 1)).await, 413);
     world.nothing_was_stored().await;
-    assert_eq!(world.webhook(META, &padding(LIMIT)).await, 200);
+    assert_eq!(world.post_webhook(META, &padding(LIMIT)).await, 200);
     world.ends_clean().await;
 }
 
@@ -367,9 +367,9 @@ async fn what_is_signed_but_not_understood_is_kept_and_shown() {
         webhook_of(waba, &world.number, &[json!("a message")]).to_string(),
     ];
     for body in &bodies {
-        assert_eq!(world.webhook(META, body.as_bytes()).await, 200, "{body}");
+        assert_eq!(world.post_webhook(META, body.as_bytes()).await, 200, "{body}");
     }
-    assert_eq!(world.webhook(META, b"\xff\xfe\x00").await, 200);
+    assert_eq!(world.post_webhook(META, b"\xff\xfe\x00").await, 200);
     let kept = world.kept("not_understood", bodies.len() + 1).await;
     for (kept, body) in kept.iter().zip(&bodies) {
         let shown = serde_json::from_str(body).unwrap_or(Value::String(body.clone()));
@@ -406,7 +406,7 @@ async fn a_callback_for_an_unknown_site_is_not_found() {
     let answer = world.knock("POST", META, &headers, body.to_vec()).await;
     assert_eq!(answer.status, 404);
     let path = format!("{META}?app_id=1");
-    assert_eq!(world.webhook(&path, body).await, 404);
+    assert_eq!(world.post_webhook(&path, body).await, 404);
     assert_eq!(world.metric("doors_refused", "unknown_site").await, 2);
     // A forwarded host counts only from a proxy that is trusted, and nobody is.
     let headers = [
@@ -857,7 +857,7 @@ async fn a_thousand_updates_in_one_body_all_arrive_and_a_bad_one_takes_none_alon
     }
     updates.insert(500, json!({ "type": "text", "text": 5 }));
     let body = webhook_of("108200000000001", &world.number, &updates).to_string();
-    assert_eq!(world.webhook(META, body.as_bytes()).await, 200);
+    assert_eq!(world.post_webhook(META, body.as_bytes()).await, 200);
     assert!(
         world
             .portals

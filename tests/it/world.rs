@@ -239,6 +239,75 @@ impl World {
         .await
     }
 
+    /// Waits until the operator's chat holds the message with this id of WhatsApp's; gives it.
+    pub async fn bubble(&self, external_id: &str) -> portal::Message {
+        let is =
+            |message: &&portal::Message| message.external_ids.iter().any(|id| id == external_id);
+        let chat = self
+            .operator_sees(external_id, |chat| {
+                chat.messages.iter().any(|message| is(&message))
+            })
+            .await;
+        chat.messages.iter().find(is).unwrap().clone()
+    }
+
+    /// Waits until the operator's chat holds a note with this text, which nobody but operators see.
+    pub async fn note(&self, text: &str) -> portal::Message {
+        let is = |message: &&portal::Message| {
+            message.author == portal::Author::System && message.text.contains(text)
+        };
+        let chat = self
+            .operator_sees(text, |chat| {
+                chat.messages.iter().any(|message| is(&message))
+            })
+            .await;
+        chat.messages.iter().find(is).unwrap().clone()
+    }
+
+    /// Delivers webhooks by hand, signed as Meta's, each value as a change of its own in one entry.
+    pub async fn webhook(&self, values: &[Value]) {
+        let changes: Vec<Value> = values
+            .iter()
+            .map(|value| json!({ "field": "messages", "value": value }))
+            .collect();
+        let body = json!({
+            "object": "whatsapp_business_account",
+            "entry": [{ "id": "108200000000001", "changes": changes }],
+        });
+        self.webhook_body(&body).await;
+    }
+
+    /// Delivers a webhook by hand, signed as Meta's.
+    pub async fn webhook_body(&self, body: &Value) {
+        let status = self
+            .graph
+            .deliver_raw(body.to_string(), graph::Signature::Right)
+            .await
+            .unwrap();
+        assert_eq!(status, 200, "the webhook was refused");
+    }
+
+    /// The value of a webhook about this number, with these fields beside the metadata.
+    pub fn value(&self, fields: Value) -> Value {
+        let mut value = json!({
+            "messaging_product": "whatsapp",
+            "metadata": { "display_phone_number": "4915755501234", "phone_number_id": self.number },
+        });
+        for (name, field) in fields.as_object().unwrap() {
+            value[name] = field.clone();
+        }
+        value
+    }
+
+    /// Waits until nothing that was acknowledged waits to be translated or delivered.
+    pub async fn comes_to_rest(&self) {
+        self.api
+            .until("queue", |queue| {
+                queue["depth"] == 0 && queue["receipts"]["depth"] == 0
+            })
+            .await;
+    }
+
     /// The operator answers in a chat; gives Bitrix24's message id.
     pub fn operator_says(&self, chat: &Chat, text: &str) -> i64 {
         self.portal
@@ -317,11 +386,7 @@ impl World {
     /// Ends the test: everything delivered, nothing set aside, no error that the test did not announce, no secret and no
     /// phone number in the log.
     pub async fn ends_clean(mut self) {
-        self.api
-            .until("queue", |queue| {
-                queue["depth"] == 0 && queue["receipts"]["depth"] == 0
-            })
-            .await;
+        self.comes_to_rest().await;
         let queue = self.api.get("queue").await;
         assert_eq!(
             queue["dead_letters"].as_array().map_or(0, Vec::len),
@@ -461,6 +526,11 @@ impl Server {
     /// Starts the program and waits until it is ready.
     pub async fn start(&mut self) {
         self.spawn();
+        self.ready().await;
+    }
+
+    /// Waits until the program is ready.
+    pub async fn ready(&self) {
         let url = format!("{}/readyz", self.url());
         let deadline = tokio::time::Instant::now() + PATIENCE;
         let http = http();
@@ -711,8 +781,9 @@ fn psql(url: &str, statement: &str) {
     );
 }
 
-/// The list of messages with this wamid, which is base64 and may hold a plus.
-fn by_wamid(wamid: &str) -> String {
+/// Where the API lists the message with this id of WhatsApp's.
+pub fn by_wamid(wamid: &str) -> String {
+    // The ids are base64, in which a plus may stand.
     let wamid: String = url::form_urlencoded::byte_serialize(wamid.as_bytes()).collect();
     format!("messages?wamid={wamid}")
 }

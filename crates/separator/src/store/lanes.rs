@@ -8,7 +8,10 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Cell, Error, Row, Store, Transaction};
+use super::{
+    Cell, Error, Row, Store, Transaction,
+    messages::{self, Journey},
+};
 use crate::time::Millis;
 
 /// To whom a row goes.
@@ -668,12 +671,13 @@ pub async fn drop_confirmations(tx: &mut Transaction, messages: &[Uuid]) -> Resu
     Ok(())
 }
 
-/// Puts a dead letter back at the end of its lane; gives the number and side to wake.
+/// Puts a dead letter back at the end of its lane, and its message on its way; gives the number and side to wake.
 pub async fn replay(
     store: &Store,
     id: Uuid,
     now: Millis,
-) -> Result<Option<(Uuid, Side, Option<Uuid>)>, Error> {
+    journey: Journey,
+) -> Result<Option<(Uuid, Side)>, Error> {
     let mut tx = store.begin().await?;
     let rows = tx
         .fetch(
@@ -717,8 +721,11 @@ pub async fn replay(
         .await?;
     }
     enqueue(&mut tx, &[new]).await?;
+    if let Some(message) = message {
+        messages::requeue(&mut tx, message, now, journey).await?;
+    }
     tx.commit().await?;
-    Ok(Some((phone, side, message)))
+    Ok(Some((phone, side)))
 }
 
 /// The dead letters of a message.
