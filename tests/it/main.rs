@@ -11,6 +11,16 @@
     reason = "the rules are for the product; tests stand outside it"
 )]
 
+mod api;
+mod bad_input;
 mod both_ways;
+mod commands;
+mod crash;
+mod doors;
 mod house;
+mod identity;
+mod inbound;
+mod lifecycle;
+mod outbound;
+mod statuses;
 mod world;

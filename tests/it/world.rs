@@ -66,6 +66,8 @@ pub struct World {
     /// Our id of the portal.
     pub instance: String,
     pub app: Value,
+    /// The site on which both applications answer.
+    pub site: Value,
     expected_errors: Vec<String>,
 }
 
@@ -131,29 +133,40 @@ impl World {
             phone: phone["id"].as_str().unwrap().to_owned(),
             instance: String::new(),
             app,
+            site,
             expected_errors: Vec::new(),
         };
         if options.linked {
-            world.install(&site).await;
+            world.install().await;
             world.link().await;
         }
         world
     }
 
     /// Enters the Bitrix24 application and installs it on the portal.
-    pub async fn install(&mut self, site: &Value) {
+    pub async fn install(&mut self) {
+        let app = self.enter_bitrix_app().await;
+        self.install_as(app).await;
+    }
+
+    /// Enters the Bitrix24 application; gives it as an administrator of a portal enters it there.
+    pub async fn enter_bitrix_app(&self) -> LocalApp {
         let bitrix = self
             .api
             .create(
                 "bitrix/apps",
                 json!({
-                    "site": site["id"], "name": "Test", "client_id": CLIENT_ID,
+                    "site": self.site["id"], "name": "Test", "client_id": CLIENT_ID,
                     "client_secret": CLIENT_SECRET,
                 }),
             )
             .await;
         let install_url = bitrix["install_url"].as_str().unwrap();
-        let app = LocalApp::api_only(CLIENT_ID, CLIENT_SECRET, install_url);
+        LocalApp::api_only(CLIENT_ID, CLIENT_SECRET, install_url)
+    }
+
+    /// Installs the application on the portal.
+    pub async fn install_as(&mut self, app: LocalApp) {
         let installation = self.portal.save_local_app(app).await;
         assert_eq!(
             installation.status,
@@ -226,6 +239,75 @@ impl World {
         .await
     }
 
+    /// Waits until the operator's chat holds the message with this id of WhatsApp's; gives it.
+    pub async fn bubble(&self, external_id: &str) -> portal::Message {
+        let is =
+            |message: &&portal::Message| message.external_ids.iter().any(|id| id == external_id);
+        let chat = self
+            .operator_sees(external_id, |chat| {
+                chat.messages.iter().any(|message| is(&message))
+            })
+            .await;
+        chat.messages.iter().find(is).unwrap().clone()
+    }
+
+    /// Waits until the operator's chat holds a note with this text, which nobody but operators see.
+    pub async fn note(&self, text: &str) -> portal::Message {
+        let is = |message: &&portal::Message| {
+            message.author == portal::Author::System && message.text.contains(text)
+        };
+        let chat = self
+            .operator_sees(text, |chat| {
+                chat.messages.iter().any(|message| is(&message))
+            })
+            .await;
+        chat.messages.iter().find(is).unwrap().clone()
+    }
+
+    /// Delivers webhooks by hand, signed as Meta's, each value as a change of its own in one entry.
+    pub async fn webhook(&self, values: &[Value]) {
+        let changes: Vec<Value> = values
+            .iter()
+            .map(|value| json!({ "field": "messages", "value": value }))
+            .collect();
+        let body = json!({
+            "object": "whatsapp_business_account",
+            "entry": [{ "id": "108200000000001", "changes": changes }],
+        });
+        self.webhook_body(&body).await;
+    }
+
+    /// Delivers a webhook by hand, signed as Meta's.
+    pub async fn webhook_body(&self, body: &Value) {
+        let status = self
+            .graph
+            .deliver_raw(body.to_string(), graph::Signature::Right)
+            .await
+            .unwrap();
+        assert_eq!(status, 200, "the webhook was refused");
+    }
+
+    /// The value of a webhook about this number, with these fields beside the metadata.
+    pub fn value(&self, fields: Value) -> Value {
+        let mut value = json!({
+            "messaging_product": "whatsapp",
+            "metadata": { "display_phone_number": "4915755501234", "phone_number_id": self.number },
+        });
+        for (name, field) in fields.as_object().unwrap() {
+            value[name] = field.clone();
+        }
+        value
+    }
+
+    /// Waits until nothing that was acknowledged waits to be translated or delivered.
+    pub async fn comes_to_rest(&self) {
+        self.api
+            .until("queue", |queue| {
+                queue["depth"] == 0 && queue["receipts"]["depth"] == 0
+            })
+            .await;
+    }
+
     /// The operator answers in a chat; gives Bitrix24's message id.
     pub fn operator_says(&self, chat: &Chat, text: &str) -> i64 {
         self.portal
@@ -263,7 +345,7 @@ impl World {
 
     /// The message with this wamid, with its journey.
     pub async fn message(&self, wamid: &str) -> Value {
-        let path = format!("messages?wamid={wamid}");
+        let path = by_wamid(wamid);
         let list = self
             .api
             .until(&path, |list| list["items"] != json!([]))
@@ -274,13 +356,26 @@ impl World {
 
     /// Waits until the message with this wamid is in a state.
     pub async fn message_is(&self, wamid: &str, state: &str) -> Value {
-        let path = format!("messages?wamid={wamid}");
+        let path = by_wamid(wamid);
         let list = self
             .api
             .until(&path, |list| list["items"][0]["state"] == state)
             .await;
         let id = list["items"][0]["id"].as_str().unwrap();
         self.api.get(&format!("messages/{id}")).await
+    }
+
+    /// A counter of `/metrics`; 0 where nothing was counted yet.
+    pub async fn metric(&self, name: &str, kind: &str) -> u64 {
+        let url = format!("{}/metrics", self.server.url());
+        let text = self.api.http.get(url).send().await.unwrap();
+        let wanted = format!("separator_{name}_total{{kind=\"{kind}\"}} ");
+        text.text()
+            .await
+            .unwrap()
+            .lines()
+            .find_map(|line| line.strip_prefix(&wanted)?.parse().ok())
+            .unwrap_or(0)
     }
 
     /// Errors that the log may hold at the end of this test.
@@ -291,11 +386,7 @@ impl World {
     /// Ends the test: everything delivered, nothing set aside, no error that the test did not announce, no secret and no
     /// phone number in the log.
     pub async fn ends_clean(mut self) {
-        self.api
-            .until("queue", |queue| {
-                queue["depth"] == 0 && queue["receipts"]["depth"] == 0
-            })
-            .await;
+        self.comes_to_rest().await;
         let queue = self.api.get("queue").await;
         assert_eq!(
             queue["dead_letters"].as_array().map_or(0, Vec::len),
@@ -380,6 +471,11 @@ impl Server {
         self.folder.join("data")
     }
 
+    /// The process id of the running program.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
     fn log_file(&self) -> PathBuf {
         self.folder.join("log")
     }
@@ -408,9 +504,33 @@ impl Server {
         command
     }
 
+    /// Runs a statement on the program's database from outside.
+    pub fn sql(&self, statement: &str) {
+        if let Some(url) = &self.database {
+            psql(url, statement);
+            return;
+        }
+        let done = Command::new("sqlite3")
+            .args(["-cmd", ".timeout 10000"])
+            .arg(self.data_dir().join("separator.db"))
+            .arg(statement)
+            .output()
+            .unwrap();
+        assert!(
+            done.status.success(),
+            "{}",
+            String::from_utf8_lossy(&done.stderr)
+        );
+    }
+
     /// Starts the program and waits until it is ready.
     pub async fn start(&mut self) {
         self.spawn();
+        self.ready().await;
+    }
+
+    /// Waits until the program is ready.
+    pub async fn ready(&self) {
         let url = format!("{}/readyz", self.url());
         let deadline = tokio::time::Instant::now() + PATIENCE;
         let http = http();
@@ -436,8 +556,16 @@ impl Server {
             .append(true)
             .open(self.log_file())
             .unwrap();
-        let child = self
-            .command(&["serve"])
+        // A test that fills the disk does it by a limit, whose signal would end the program where a full disk does not.
+        let program = self.command(&["serve"]);
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
+            .arg(program.get_program())
+            .args(program.get_args())
+            .current_dir(&self.folder)
+            .envs(&self.variables);
+        let child = shell
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -651,6 +779,13 @@ fn psql(url: &str, statement: &str) {
         "{}",
         String::from_utf8_lossy(&done.stderr)
     );
+}
+
+/// Where the API lists the message with this id of WhatsApp's.
+pub fn by_wamid(wamid: &str) -> String {
+    // The ids are base64, in which a plus may stand.
+    let wamid: String = url::form_urlencoded::byte_serialize(wamid.as_bytes()).collect();
+    format!("messages?wamid={wamid}")
 }
 
 /// A customer who shows a phone number.

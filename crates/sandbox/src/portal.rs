@@ -109,6 +109,8 @@ impl fmt::Debug for Settings {
 /// What a portal is like. The defaults are the strictest of what the documentation says and what was seen.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Behaviour {
+    /// The portal's language, as its events tell it.
+    pub language: &'static str,
     /// The request bucket; nothing for a portal on one's own server.
     pub requests: Option<RequestLimit>,
     /// How much operating time each method has within ten minutes; nothing for no limit.
@@ -146,6 +148,7 @@ pub struct Behaviour {
 impl Default for Behaviour {
     fn default() -> Self {
         Self {
+            language: "en",
             requests: Some(RequestLimit::default()),
             operating: Some(Duration::from_mins(8)),
             operating_cost: Duration::ZERO,
@@ -504,6 +507,12 @@ impl Portal {
         let (now, period) = self.now_and_period();
         let state = self.lock();
         Some(State::message_view(state.messages.get(&id)?, now, period))
+    }
+
+    /// Whether the event about an operator's message was answered with success. Those that were not are lost, because a
+    /// portal sends an event once.
+    pub fn event_acknowledged(&self, message: i64) -> bool {
+        self.lock().acknowledged.contains(&message)
     }
 
     /// The bytes of a file, where they were kept.

@@ -111,6 +111,7 @@ pub async fn sync(app: &Arc<App>, account: Uuid) -> Result<Synced, SyncError> {
             doing: "Separator list the account's numbers",
             error,
         })?;
+    let turn = app.intake.turn().await;
     let added = add_missing(app, &registry, account, &found).await?;
     let name = found
         .iter()
@@ -121,6 +122,7 @@ pub async fn sync(app: &Arc<App>, account: Uuid) -> Result<Synced, SyncError> {
         // What was written to it before is kept and goes on now.
         crate::intake::phone_entered(app, phone_number_id).await?;
     }
+    drop(turn);
     Ok(Synced {
         phones: found.len(),
         added: added.len(),

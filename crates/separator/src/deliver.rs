@@ -41,7 +41,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{Notify, mpsc};
+use tokio::{
+    sync::{Notify, mpsc},
+    task::JoinHandle,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
@@ -126,7 +129,7 @@ pub async fn run(app: Arc<App>, lease: Lease, stop: CancellationToken) {
         return;
     };
     let workers = TaskTracker::new();
-    let mut wakes: HashMap<Destination, Arc<Notify>> = HashMap::new();
+    let mut wakes: HashMap<Destination, (Arc<Notify>, JoinHandle<()>)> = HashMap::new();
     let mut look_over = tokio::time::interval(LOOK_OVER);
     look_over.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut changed = app.directory.watch();
@@ -148,19 +151,24 @@ pub async fn run(app: Arc<App>, lease: Lease, stop: CancellationToken) {
                 // Nobody to deliver to: the lanes wait for the number to be linked.
                 (Side::Portal, None) => continue,
             };
-            let wake = wakes.entry(destination).or_insert_with(|| {
+            // A worker ends only with the program. Where one broke off, another takes its place at the next look.
+            if wakes.get(&destination).is_some_and(|(_, worker)| worker.is_finished()) {
+                tracing::error!(?destination, "a worker broke off; another takes its place");
+                wakes.remove(&destination);
+            }
+            let (wake, _) = wakes.entry(destination).or_insert_with(|| {
                 let wake = Arc::new(Notify::new());
                 let (app, stop) = (Arc::clone(&app), stop.clone());
                 let own = Arc::clone(&wake);
-                match destination {
+                let worker = match destination {
                     Destination::Portal(instance) => {
-                        workers.spawn(to_portal::run(app, lease.clone(), instance, own, stop));
+                        workers.spawn(to_portal::run(app, lease.clone(), instance, own, stop))
                     }
                     Destination::Number(phone) => {
-                        workers.spawn(to_meta::run(app, lease.clone(), phone, own, stop));
+                        workers.spawn(to_meta::run(app, lease.clone(), phone, own, stop))
                     }
-                }
-                wake
+                };
+                (wake, worker)
             });
             wake.notify_one();
         }
@@ -249,15 +257,10 @@ pub async fn retry(app: &App, message: Uuid) -> Result<Retry, store::Error> {
 /// Puts a dead letter back into its lane; `false` where there is none with this id.
 pub async fn replay_dead_letter(app: &App, id: Uuid) -> Result<bool, store::Error> {
     let now = app.clock.now();
-    let Some((phone, side, message)) = lanes::replay(&app.store, id, now).await? else {
+    let journey = Journey::new().with(now, "replayed", Some("taken from the dead letters"));
+    let Some((phone, side)) = lanes::replay(&app.store, id, now, journey).await? else {
         return Ok(false);
     };
-    if let Some(message) = message {
-        let mut tx = app.store.begin().await?;
-        let journey = Journey::new().with(now, "replayed", Some("taken from the dead letters"));
-        messages::requeue(&mut tx, message, now, journey).await?;
-        tx.commit().await?;
-    }
     app.media.wake();
     app.dispatcher.wake(phone, side);
     Ok(true)

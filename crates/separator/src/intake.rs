@@ -15,7 +15,10 @@ pub(crate) mod work;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Mutex, MutexGuard, Notify},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::known::callback_data;
@@ -38,10 +41,11 @@ const POLL: Duration = Duration::from_secs(2);
 /// A commit of the doors that carried more receipts than this says that they are pressed for the disk.
 const PRESSED: usize = 8;
 
-/// Wakes intake.
+/// Wakes intake, and holds it while numbers are entered.
 #[derive(Debug, Clone, Default)]
 pub struct Intake {
     wake: Arc<Notify>,
+    turn: Arc<Mutex<()>>,
 }
 
 impl Intake {
@@ -49,9 +53,15 @@ impl Intake {
     pub fn wake(&self) {
         self.wake.notify_one();
     }
+
+    /// Holds translation. Whoever enters a number does so within a turn, up to and with [`phone_entered`]: else a
+    /// callback could be kept for the number just after it was looked for, or a new one overtake those that were kept.
+    pub async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
 }
 
-/// A number was entered: what was kept for it is translated now.
+/// A number was entered, within a [turn](Intake::turn): what was kept for it is translated now.
 pub async fn phone_entered(app: &App, phone_number_id: &str) -> Result<(), store::Error> {
     if store::events::release(&app.store, phone_number_id).await? > 0 {
         app.intake.wake();
@@ -97,6 +107,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
 
 /// Translates the oldest receipts; gives how many there were.
 async fn translate_batch(app: &Arc<App>) -> Result<usize, store::Error> {
+    let _turn = app.intake.turn().await;
     let receipts = receipts::oldest(&app.store, BATCH, BATCH_BYTES).await?;
     if receipts.is_empty() {
         return Ok(0);

@@ -4,7 +4,7 @@
 //! it for one piece of work.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -282,6 +282,7 @@ pub struct Registry {
     /// Portals by id.
     pub instances: HashMap<Uuid, Instance>,
     phones_by_number_id: HashMap<String, Uuid>,
+    own_numbers: HashSet<String>,
     phones_by_instance: HashMap<Uuid, Vec<Uuid>>,
     instances_by_member: HashMap<String, Vec<Uuid>>,
     apps_by_domain: HashMap<String, Uuid>,
@@ -306,6 +307,7 @@ impl Registry {
             registry
                 .phones_by_number_id
                 .insert(phone.phone_number_id.clone(), phone.id);
+            registry.own_numbers.insert(phone.phone.clone());
             if let Some(instance) = phone.instance_id {
                 registry
                     .phones_by_instance
@@ -387,7 +389,7 @@ impl Registry {
 
     /// Whether these digits are one of our own business numbers; such a number is never a customer.
     pub fn is_own_number(&self, digits: &str) -> bool {
-        self.phones.values().any(|phone| phone.phone == digits)
+        self.own_numbers.contains(digits)
     }
 
     /// The access token for a number's account.

@@ -23,7 +23,7 @@ pub mod users;
 use std::path::Path;
 
 use sqlx::{
-    AssertSqlSafe, Column as _, Row as _, ValueRef as _,
+    AssertSqlSafe, Column as _, Connection as _, Row as _, ValueRef as _,
     migrate::{MigrateError, Migrator},
     postgres::{PgPool, PgPoolOptions, PgRow},
     sqlite::{
@@ -298,11 +298,17 @@ impl Store {
             .busy_timeout(std::time::Duration::from_secs(5))
             .pragma("wal_autocheckpoint", "1000")
             .pragma("cache_size", "-8000")
-            .statement_cache_capacity(200);
+            .statement_cache_capacity(400);
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
+            // Where the disk fails, SQLite ends the transaction by itself and the connection goes on counting it: every
+            // later transaction would be refused. Such a connection is replaced.
+            .before_acquire(|connection, _| {
+                let usable = !connection.is_in_transaction();
+                Box::pin(async move { Ok(usable) })
+            })
             .connect_with(options.clone())
             .await?;
         let readers = SqlitePoolOptions::new()
@@ -534,10 +540,10 @@ fn padded_list(keys: &[Cell]) -> (String, Vec<Cell>) {
     (list, cells)
 }
 
-/// Cuts rows into pieces of 64, 16, 4 and 1.
+/// Cuts rows into pieces whose sizes are powers of two, so that few statements need preparing and few are run.
 fn sized_chunks(mut rows: &[Vec<Cell>]) -> Vec<&[Vec<Cell>]> {
     let mut chunks = Vec::new();
-    for size in [64, 16, 4, 1] {
+    for size in [128, 64, 32, 16, 8, 4, 2, 1] {
         while rows.len() >= size {
             let (chunk, rest) = rows.split_at(size);
             chunks.push(chunk);
@@ -573,12 +579,12 @@ mod tests {
 
     #[test]
     fn rows_are_cut_into_few_sizes() {
-        let rows = vec![vec![Cell::Number(1)]; 64 + 16 + 16 + 4 + 2];
+        let rows = vec![vec![Cell::Number(1)]; 128 + 128 + 16 + 4 + 1];
         let sizes: Vec<usize> = sized_chunks(&rows)
             .iter()
             .map(|chunk| chunk.len())
             .collect();
-        assert_eq!(sizes, [64, 16, 16, 4, 1, 1]);
+        assert_eq!(sizes, [128, 128, 16, 4, 1]);
     }
 
     #[test]

@@ -168,7 +168,7 @@ impl Portal {
                 ("VERSION", app.version.into()),
                 ("ACTIVE", "Y".into()),
                 ("INSTALLED", if app.installed { "Y" } else { "N" }.into()),
-                ("LANGUAGE_ID", "en".into()),
+                ("LANGUAGE_ID", self.behaviour().language.into()),
             ]);
             let pair = self.new_pair(&mut state, client_id, installer, Family::Installation);
             (
@@ -231,7 +231,7 @@ impl Portal {
             url.query_pairs_mut()
                 .append_pair("DOMAIN", &self.domain())
                 .append_pair("PROTOCOL", "0")
-                .append_pair("LANG", "en")
+                .append_pair("LANG", self.behaviour().language)
                 .append_pair("APP_SID", &self.secret());
             map([
                 ("AUTH_ID", pair.access.into()),
@@ -300,6 +300,14 @@ impl Portal {
         let was_on = self.take_off(&mut self.lock(), connector, line, Some(ADMINISTRATOR));
         self.changed(None);
         was_on
+    }
+
+    /// Operators' edits and deletions are announced, as where a connector was registered with Bitrix24's defaults once.
+    pub fn announce_changes(&self, connector: &str) {
+        if let Some(connector) = self.lock().connectors.get_mut(connector) {
+            connector.edit_internal_messages = true;
+            connector.delete_internal_messages = true;
+        }
     }
 
     /// A connector disappears without anybody being told, as was seen after a refresh of the portal.
@@ -395,7 +403,10 @@ impl Portal {
     /// One application is uninstalled: it is told without any token, then everything it put here is gone.
     pub fn uninstall_app(&self, client_id: &str, clean: bool) {
         let mut state = self.lock();
-        let data = map([("LANGUAGE_ID", "en".into()), ("CLEAN", clean.into())]);
+        let data = map([
+            ("LANGUAGE_ID", self.behaviour().language.into()),
+            ("CLEAN", clean.into()),
+        ]);
         let only = Some(client_id);
         self.fire(
             &mut state,
@@ -437,7 +448,7 @@ impl Portal {
         let data = map([
             ("VERSION", version.into()),
             ("PREVIOUS_VERSION", (version - 1).into()),
-            ("LANGUAGE_ID", "en".into()),
+            ("LANGUAGE_ID", self.behaviour().language.into()),
         ]);
         let pair = self.new_pair(state, client_id, installer, Family::Installation);
         let body = self.body_with_pair(state, client_id, "ONAPPUPDATE", data, &pair);

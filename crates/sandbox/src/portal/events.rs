@@ -37,6 +37,8 @@ struct Job {
     body: String,
     content_type: &'static str,
     delay: Option<Duration>,
+    /// The operator's message it tells of.
+    message: Option<i64>,
 }
 
 /// The events of one chat that wait.
@@ -164,7 +166,10 @@ async fn send(world: &World, job: Job) {
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
     match status {
-        Some(200..300) => state.counters.events_accepted += 1,
+        Some(200..300) => {
+            state.counters.events_accepted += 1;
+            state.acknowledged.extend(job.message);
+        }
         _ => state.counters.events_lost += 1,
     }
     drop(state);
@@ -194,6 +199,12 @@ pub(crate) async fn post(
         .await
         .ok()
         .map(|head| head.status)
+}
+
+/// The operator's message that the data of an event tell of.
+fn told_message(data: &Value) -> Option<i64> {
+    let messages = data.get("MESSAGES")?.elements();
+    messages.first()?.get("im")?.integer_of("message_id")
 }
 
 /// The type of a form body.
@@ -272,6 +283,9 @@ impl Portal {
             strikes(Fault::EventSwapped),
         );
         let key = (self.inner.number, happening.chat);
+        let message = (happening.name == "ONIMCONNECTORMESSAGEADD")
+            .then(|| told_message(&happening.data))
+            .flatten();
         for _ in 0..=usize::from(twice) {
             let job = Job {
                 inner: self.inner.clone(),
@@ -279,6 +293,7 @@ impl Portal {
                 body: body.clone(),
                 content_type,
                 delay,
+                message,
             };
             self.world.events.push(&self.world, key, job, hold);
         }

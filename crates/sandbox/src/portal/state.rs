@@ -1,6 +1,6 @@
 //! What a portal knows: plain data with an index for every question that is asked per message.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use bytes::Bytes;
 
@@ -176,6 +176,8 @@ pub(crate) struct State {
     pub(crate) chats_by_external_id: HashMap<String, Vec<i64>>,
     pub(crate) messages: HashMap<i64, Message>,
     pub(crate) messages_by_external_id: HashMap<(i64, String), i64>,
+    /// Operators' messages whose event was answered with success.
+    pub(crate) acknowledged: BTreeSet<i64>,
     pub(crate) handlers: Vec<Handler>,
     pub(crate) placements: Vec<Placement>,
     pub(crate) senders: BTreeMap<String, Sender>,
@@ -248,6 +250,7 @@ impl State {
             chats_by_external_id: HashMap::new(),
             messages: HashMap::new(),
             messages_by_external_id: HashMap::new(),
+            acknowledged: BTreeSet::new(),
             handlers: Vec::new(),
             placements: Vec::new(),
             senders: BTreeMap::new(),

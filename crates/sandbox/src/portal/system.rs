@@ -26,7 +26,7 @@ pub(crate) fn app_info(context: &Context<'_>, state: &mut State) -> Outcome {
         ("INSTALLED", app.is_some_and(|app| app.installed).into()),
         ("PAYMENT_EXPIRED", "N".into()),
         ("DAYS", Value::Null),
-        ("LANGUAGE_ID", "en".into()),
+        ("LANGUAGE_ID", context.behaviour.language.into()),
         ("LICENSE", "en_project".into()),
         ("LICENSE_TYPE", "project".into()),
         ("LICENSE_FAMILY", "project".into()),

@@ -22,7 +22,13 @@ const WHAT: &str = "event";
 
 const SOURCES: &[&str] = &["meta", "bitrix"];
 
-const STATES: &[&str] = &["translated", "not_understood", "unlinked", "poison"];
+const STATES: &[&str] = &[
+    "translated",
+    "recorded",
+    "not_understood",
+    "unlinked",
+    "poison",
+];
 
 const FIELDS: &[Field] = &[
     Field::id(),
@@ -48,8 +54,8 @@ const FIELDS: &[Field] = &[
     Field::read(
         "state",
         Shape::OneOf(STATES),
-        "Why it was kept: translated (the application keeps everything), not_understood, unlinked (for a number that \
-         nobody has entered), poison (translating it failed).",
+        "Why it was kept: translated (the application keeps everything), recorded (understood, but not about a \
+         message), not_understood, unlinked (for a number that nobody has entered), poison (translating it failed).",
         "not_understood",
     ),
     Field::nullable("error", Shape::Text, "What was wrong with it.", ""),

@@ -388,6 +388,7 @@ async fn create(call: Call) -> Outcome {
         paused: None,
         created_at: call.app.clock.now(),
     };
+    let turn = call.app.intake.turn().await;
     if let Err(error) = accounts::insert_phone(&call.app.store, &phone).await {
         return Err(call
             .refused(error, |registry| conflicts(registry, &asked, None))
@@ -399,6 +400,7 @@ async fn create(call: Call) -> Outcome {
         link(&call, phone.id, Some(instance)).await?;
     }
     crate::intake::phone_entered(&call.app, &phone.phone_number_id).await?;
+    drop(turn);
     one(&*call.changed().await?, phone.id)
 }
 
@@ -412,12 +414,18 @@ async fn change(call: Call) -> Outcome {
     let asked = read(&mut fields);
     fields.add(conflicts(&registry, &asked, Some(id)));
     fields.finish()?;
+    let turn = call.app.intake.turn().await;
     if let Err(error) = accounts::change_phone(&call.app.store, id, &asked.change).await {
         return Err(call
             .refused(error, |registry| conflicts(registry, &asked, Some(id)))
             .await);
     }
     call.changed().await?;
+    if let Some(phone_number_id) = &asked.change.phone_number_id {
+        crate::intake::phone_entered(&call.app, phone_number_id).await?;
+    }
+    // Linking may have to wait for the portal that the number leaves.
+    drop(turn);
     let linked_to = asked.instance.unwrap_or(before.instance_id);
     // The names of connector and line contain the number, and being an SMS provider is part of what is published.
     let published_anew = linked_to.is_some()
@@ -432,9 +440,6 @@ async fn change(call: Call) -> Outcome {
                 .is_some_and(|service| service != before.sms_service));
     if linked_to != before.instance_id || published_anew {
         link(&call, id, linked_to).await?;
-    }
-    if let Some(phone_number_id) = &asked.change.phone_number_id {
-        crate::intake::phone_entered(&call.app, phone_number_id).await?;
     }
     one(&*call.changed().await?, id)
 }

@@ -163,10 +163,11 @@ async fn write(app: &App, settled: &[Settled]) -> Result<(), store::Error> {
         .filter_map(|one| one.change.clone())
         .collect();
     messages::change(&mut tx, changes).await?;
-    let endings: Vec<(&Claimed, Ending)> = settled
+    let mut endings: Vec<(&Claimed, Ending)> = settled
         .iter()
         .map(|one| (&one.row, one.ending.clone()))
         .collect();
+    look_at_once(&mut tx, &mut endings, now).await?;
     lanes::settle(&mut tx, &endings, now).await?;
     let mut tasks: Vec<NewTask> = settled.iter().flat_map(|one| one.tasks.clone()).collect();
     confirm_at_once(&mut tx, &mut tasks, now).await?;
@@ -178,6 +179,37 @@ async fn write(app: &App, settled: &[Settled]) -> Result<(), store::Error> {
         learn_alias(&mut tx, conversation, &wa_id).await?;
     }
     tx.commit().await
+}
+
+/// A send whose answer was lost waits for a status; where one came while this was being written, it waits for nothing.
+async fn look_at_once(
+    tx: &mut store::Transaction,
+    endings: &mut [(&Claimed, Ending)],
+    now: Millis,
+) -> Result<(), store::Error> {
+    let waits = |row: &Claimed, ending: &Ending| {
+        row.side == Side::Meta && matches!(ending, Ending::Later { unknown: true, .. })
+    };
+    let waiting: Vec<Uuid> = endings
+        .iter()
+        .filter(|(row, ending)| waits(row, ending))
+        .filter_map(|(row, _)| row.message)
+        .collect();
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    let states = messages::states(tx, &waiting).await?;
+    for (row, ending) in endings {
+        let state = row.message.and_then(|message| states.get(&message));
+        let told = state.is_some_and(|state| state.rank() >= State::Sent.rank());
+        if told
+            && waits(row, ending)
+            && let Ending::Later { at, .. } = ending
+        {
+            *at = now;
+        }
+    }
+    Ok(())
 }
 
 /// A confirmation waits for Meta's `sent`, at most 40 seconds; where `sent` came before the answer it waits for nothing.

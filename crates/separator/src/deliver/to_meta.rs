@@ -99,6 +99,7 @@ pub(super) async fn run(
         pairs: HashMap::new(),
     };
     let mut paused = false;
+    let begun = app.clock.now();
     loop {
         let registry = app.directory.snapshot();
         let mut again_at = app.clock.now() + super::LOOK_OVER;
@@ -118,7 +119,7 @@ pub(super) async fn run(
             match claim(&app, phone, &busy, MOST_SENDS - flights.len()).await {
                 Ok((rows, next_due)) => {
                     again_at = again_at.min(next_due.unwrap_or(again_at));
-                    let (ready, waiting, wait) = choose(&app, rows, &mut limits);
+                    let (ready, waiting, wait) = choose(&app, rows, &mut limits, begun);
                     if let Some(wait) = wait {
                         again_at = again_at.min(app.clock.now() + wait);
                     }
@@ -128,7 +129,7 @@ pub(super) async fn run(
                     if !ready.is_empty() && mark(&app, &ready).await {
                         for row in ready {
                             busy.insert(row.lane);
-                            flights.push(send(Arc::clone(&app), &lease, phone.clone(), row));
+                            flights.push(take_off(&app, &lease, phone, row));
                         }
                     }
                 }
@@ -199,12 +200,19 @@ fn choose(
     app: &App,
     rows: Vec<Claimed>,
     limits: &mut Limits,
+    begun: Millis,
 ) -> (Vec<Claimed>, Vec<Settled>, Option<Duration>) {
     let now = app.clock.now();
     let (mut ready, mut waiting, mut number_waits) = (Vec::new(), Vec::new(), None);
     for row in rows {
+        let state = row.message_state.as_deref().map(State::parse);
+        if state.is_some_and(|state| state.rank() >= State::Sent.rank()) {
+            waiting.push(told_by_status(app, row, now));
+            continue;
+        }
         if let Some(started_at) = row.started_at {
-            match after_cut(app, row, started_at, now) {
+            // While this program was down, statuses had nobody to come to: the wait begins with it at the earliest.
+            match after_cut(app, row, started_at.max(begun), now) {
                 Err(settled) => {
                     waiting.push(*settled);
                     continue;
@@ -237,24 +245,26 @@ fn choose(
     (ready, waiting, number_waits)
 }
 
-/// A send that was cut off: settled by a status, waited for, or made again.
+/// A send of which a status tells that it happened, although it is not settled: its answer was lost.
+fn told_by_status(app: &App, row: Claimed, now: Millis) -> Settled {
+    let confirm = confirmation(app, &row, now);
+    let mut settled = Settled::new(row, Ending::Done).tells(
+        now,
+        None,
+        "settled by a status",
+        Some("the answer to the send was lost; a status of Meta names the message"),
+    );
+    settled.tasks.extend(confirm);
+    settled
+}
+
+/// A send that was cut off: a status is waited for, then it is made again.
 fn after_cut(
     app: &App,
     row: Claimed,
     started_at: Millis,
     now: Millis,
 ) -> Result<Claimed, Box<Settled>> {
-    if row.wamid.is_some() && row.message_state.as_deref() != Some("queued") {
-        let confirm = confirmation(app, &row, now);
-        let mut settled = Settled::new(row, Ending::Done).tells(
-            now,
-            None,
-            "settled by a status",
-            Some("the answer to the send was lost; a status of Meta names the message"),
-        );
-        settled.tasks.extend(confirm);
-        return Err(Box::new(settled));
-    }
     let deadline = started_at + app.settings.unknown_wait;
     if now < deadline {
         let settled = Settled::new(
@@ -304,9 +314,31 @@ enum SendError {
 
 type Note = crate::translate::notes::Note;
 
-async fn send(app: Arc<App>, _lease: &Lease, phone: Phone, row: Claimed) -> Landed {
-    let result = try_send(&app, &phone, &row).await;
-    Landed { row, result }
+/// Starts one send as a task of its own: the database has one writer, and a send that has it must be able to go on while
+/// this worker waits for it. A send that panics takes no other along.
+fn take_off(
+    app: &Arc<App>,
+    lease: &Lease,
+    phone: &Phone,
+    row: Claimed,
+) -> impl Future<Output = Landed> + use<> {
+    let task = tokio::spawn(send(Arc::clone(app), lease.clone(), phone.clone(), row.clone()));
+    async move {
+        let result = task.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "a send broke off");
+            Err(SendError::Unsendable("the program failed while sending it"))
+        });
+        Landed { row, result }
+    }
+}
+
+async fn send(
+    app: Arc<App>,
+    _lease: Lease,
+    phone: Phone,
+    row: Claimed,
+) -> Result<(Sent, &'static str), SendError> {
+    try_send(&app, &phone, &row).await
 }
 
 /// Sends; gives what Meta answered and the type of message that it was.

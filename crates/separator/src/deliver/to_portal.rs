@@ -50,8 +50,6 @@ const MOST_ITEMS: usize = 200;
 const CALL_LENGTH: Duration = Duration::from_secs(15);
 /// Calls under way at once: one of messages, others with a file each or small.
 const MOST_CALLS: usize = 4;
-/// How long a message whose outcome is unknown rests before it is looked up.
-const LOOK_UP_AFTER: Duration = Duration::from_secs(3);
 /// An item that the portal refuses is tried this often, each time with less about the person.
 const ITEM_TRIES: i64 = 4;
 
@@ -153,13 +151,7 @@ pub(super) async fn run(
                         if planned.kind == Kind::Post {
                             posting.insert(planned.phone.id);
                         }
-                        flights.push(fly(
-                            Arc::clone(&app),
-                            &lease,
-                            instance.clone(),
-                            Arc::clone(&pace),
-                            planned,
-                        ));
+                        flights.push(take_off(&app, &lease, instance, &pace, planned));
                     }
                 }
                 Err(error) => {
@@ -282,11 +274,10 @@ fn sort_out(app: &App, phone: &Phone, rows: Vec<Claimed>, now: Millis, plans: &m
         };
         let first = current.is_none_or(|(lane, _)| lane != row.lane);
         let lane = row.lane;
-        let fit = if goes_on {
-            fit(&row, now, app.settings.media_wait)
-        } else {
+        if !goes_on {
             continue;
-        };
+        }
+        let fit = fit(app, &row, now);
         let mut follows = false;
         match fit {
             Fit::Go(Kind::Post) => {
@@ -303,12 +294,13 @@ fn sort_out(app: &App, phone: &Phone, rows: Vec<Claimed>, now: Millis, plans: &m
             Fit::Go(kind) if first => together.entry(kind).or_default().push(row),
             Fit::Wait(at) if first => {
                 plans.next_due = plans.next_due.min(at);
+                let unknown = row.started_at.is_some();
                 plans.waiting.push(Settled::new(
                     row,
                     Ending::Later {
                         at,
                         counts: false,
-                        unknown: false,
+                        unknown,
                     },
                 ));
             }
@@ -332,9 +324,14 @@ enum Fit {
     Wait(Millis),
 }
 
-fn fit(row: &Claimed, now: Millis, media_wait: Duration) -> Fit {
+fn fit(app: &App, row: &Claimed, now: Millis) -> Fit {
+    let media_wait = app.settings.media_wait;
+    if let (Task::Post { .. }, Some(started_at)) = (&row.task, row.started_at) {
+        // Cut off, by a crash perhaps a moment ago: the portal may still be at it.
+        let ended_at = started_at + look_up_after(app);
+        return if now < ended_at { Fit::Wait(ended_at) } else { Fit::Go(Kind::LookUp) };
+    }
     match &row.task {
-        Task::Post { .. } if row.started_at.is_some() => Fit::Go(Kind::LookUp),
         Task::Post { .. } => match &row.media {
             Some(media) if media.state == "ready" => Fit::Go(Kind::File),
             // The text went ahead; the file has a lane of its own until it is here.
@@ -373,10 +370,67 @@ struct Landed {
     outcome: Vec<Settled>,
 }
 
+/// Starts one call as a task of its own: the database has one writer, and a call that has it must be able to go on
+/// while this worker waits for it. A call that panics takes no other along.
+fn take_off(
+    app: &Arc<App>,
+    lease: &Lease,
+    instance: &Instance,
+    pace: &Arc<Pace>,
+    planned: Planned,
+) -> impl Future<Output = Landed> + use<> {
+    let (phone, kind, rows) = (planned.phone.id, planned.kind, planned.rows.clone());
+    let task = tokio::spawn(fly(
+        Arc::clone(app),
+        lease.clone(),
+        instance.clone(),
+        Arc::clone(pace),
+        planned,
+    ));
+    let app = Arc::clone(app);
+    async move {
+        task.await.unwrap_or_else(|error| {
+            app.metrics.count("deliver", "panicked");
+            tracing::error!(%error, "a call to a portal broke off");
+            let now = app.clock.now();
+            Landed {
+                phone,
+                kind,
+                lanes: rows.iter().map(|row| row.lane).collect(),
+                items: rows.len(),
+                took: Duration::ZERO,
+                cut: true,
+                outcome: broke_off(&app, kind, rows, now),
+            }
+        })
+    }
+}
+
+/// What follows for the rows of a call in which the program itself failed: the one at fault is found by taking them one
+/// by one, and is given up.
+fn broke_off(app: &App, kind: Kind, rows: Vec<Claimed>, now: Millis) -> Vec<Settled> {
+    if rows.len() == 1 {
+        return all(rows, |row| give_up(row, "the program failed while delivering it", now));
+    }
+    // Only a post may not be repeated without looking.
+    let unknown = kind == Kind::Post;
+    let at = if unknown { now + look_up_after(app) } else { now };
+    all(rows, |row| {
+        let ending = Ending::Later { at, counts: true, unknown };
+        Settled::new(row, ending).tells(now, None, "broke off", None)
+    })
+}
+
+/// How long a message rests, from its start, before it is looked up: by then a call has ended, so that what is not
+/// there does not come any more.
+fn look_up_after(app: &App) -> Duration {
+    CALL_LENGTH.min(app.settings.unknown_wait)
+}
+
 /// One call: mark its rows, call, tell what came of each row.
 async fn fly(
     app: Arc<App>,
-    _lease: &Lease,
+    _lease: Lease,
     instance: Instance,
     pace: Arc<Pace>,
     planned: Planned,
@@ -677,7 +731,7 @@ fn read_answer(
             ItemResult::Failed { errors } => refused_item(app, kind, row, &errors.join("; "), now),
             ItemResult::Unknown => {
                 let detail = "the answer says nothing of this message";
-                Settled::new(row, outcome::unknown(now, LOOK_UP_AFTER)).tells(
+                Settled::new(row, outcome::unknown(now, look_up_after(app))).tells(
                     now,
                     Some(State::Unknown),
                     "unknown",
@@ -705,30 +759,14 @@ fn accepted(
         .zip(chat_id)
         .filter(|(peer, chat)| peer.im_chat_id != Some(*chat))
         .map(|(peer, chat)| (peer.id, chat, session_id.map(|id| id.to_string())));
-    let follow_up = match (&row.task, &row.media) {
-        (
-            Task::Post {
-                external_id, note, ..
-            },
-            Some(file),
-        ) if kind == Kind::Post && file.state == "pending" => Some(NewTask {
-            id: app.ids.next(),
-            lane: file.id,
-            side: Side::Portal,
-            phone: phone.id,
-            message: row.message,
-            media: Some(file.id),
-            priority: Priority::Conversation,
-            due_at: now,
-            created_at: now,
-            task: Task::Post {
-                external_id: format!("{external_id}:file"),
-                text: String::new(),
-                note: *note,
-            },
-        }),
-        _ => None,
-    };
+    let went_ahead = kind == Kind::Post
+        && row
+            .media
+            .as_ref()
+            .is_some_and(|file| file.state == "pending");
+    let follow_up = went_ahead
+        .then(|| file_follows(app, phone, &row, now))
+        .flatten();
     // What the phone app sent is shown, not delivered, by this.
     let inbound = row.origin.as_deref() == Some("customer");
     let mut settled = Settled::new(row, Ending::Done).tells(
@@ -740,6 +778,29 @@ fn accepted(
     settled.chat = chat;
     settled.tasks.extend(follow_up);
     settled
+}
+
+/// The file of a message whose text is in the chat already; it has a lane of its own.
+fn file_follows(app: &App, phone: &Phone, row: &Claimed, now: Millis) -> Option<NewTask> {
+    let (Task::Post { external_id, note, .. }, Some(file)) = (&row.task, &row.media) else {
+        return None;
+    };
+    Some(NewTask {
+        id: app.ids.next(),
+        lane: file.id,
+        side: Side::Portal,
+        phone: phone.id,
+        message: row.message,
+        media: Some(file.id),
+        priority: Priority::Conversation,
+        due_at: now,
+        created_at: now,
+        task: Task::Post {
+            external_id: format!("{external_id}:file"),
+            text: String::new(),
+            note: *note,
+        },
+    })
 }
 
 fn refused_item(app: &App, kind: Kind, row: Claimed, why: &str, now: Millis) -> Settled {
@@ -901,7 +962,7 @@ async fn failed_call(
             *cut = true;
             all(rows, |row| {
                 let inbound = row.origin.as_deref() == Some("customer");
-                Settled::new(row, outcome::unknown(now, LOOK_UP_AFTER)).tells(
+                Settled::new(row, outcome::unknown(now, look_up_after(app))).tells(
                     now,
                     inbound.then_some(State::Unknown),
                     "unknown",
@@ -953,7 +1014,8 @@ async fn look_up(
                     counts,
                     unknown: true,
                 },
-                dead => dead,
+                Ending::Dead { reason } => return give_up(row, &reason, now),
+                Ending::Done => Ending::Done,
             };
             return Settled::new(row, ending).tells(
                 now,
@@ -974,6 +1036,18 @@ async fn look_up(
                 Some(how),
             )
         }
+        Found::WithoutFile => {
+            let follows = file_follows(app, phone, &row, now);
+            let inbound = row.origin.as_deref() == Some("customer");
+            let mut settled = Settled::new(row, Ending::Done).tells(
+                now,
+                inbound.then_some(State::Delivered),
+                "found in the operator's chat",
+                Some("without its file, which follows"),
+            );
+            settled.tasks.extend(follows);
+            settled
+        }
         Found::NotThere(how) => {
             let ending = Ending::Later {
                 at: now,
@@ -987,6 +1061,8 @@ async fn look_up(
 
 enum Found {
     There(&'static str),
+    /// The portal could not fetch the file, because this program was gone meanwhile.
+    WithoutFile,
     NotThere(&'static str),
 }
 
@@ -1001,21 +1077,26 @@ async fn find(
         return Ok(Found::NotThere("the line was never set up"));
     };
     let id = external_id(row);
-    if let Some(chat) = row.conversation.as_ref().and_then(|peer| peer.im_chat_id) {
-        let call = lines::session_history(chat, None);
-        let answer = portal::call(app, instance, &call.method, &call.params).await;
-        match answer {
+    let peer = row.conversation.as_ref();
+    if let Some(chat) = peer.and_then(|peer| peer.im_chat_id) {
+        let call = lines::session_history(chat, peer.and_then(|peer| peer.session_id));
+        match portal::call(app, instance, &call.method, &call.params).await {
             Ok(answer) => {
                 let history = lines::History::read(&answer.result);
-                if history
-                    .messages
-                    .iter()
-                    .any(|message| message.external_ids.iter().any(|known| known == id))
-                {
-                    return Ok(Found::There("the session's history names it"));
+                let names_it = |message: &&lines::HistoryMessage| {
+                    message.external_ids.iter().any(|known| known == id)
+                };
+                if let Some(message) = history.messages.iter().find(names_it) {
+                    return Ok(match &row.media {
+                        Some(file) if file.state == "ready" && message.files == 0 => {
+                            Found::WithoutFile
+                        }
+                        _ => Found::There("the session's history names it"),
+                    });
                 }
             }
-            Err(CallError::Rest(error)) if error.class() == Class::Refused => {}
+            // The token's user may not be let into the chat.
+            Err(CallError::Rest(error)) if cannot_tell(&error) => {}
             Err(error) => return Err(error),
         }
         pace.take().await;
@@ -1026,7 +1107,15 @@ async fn find(
     canary.message.id = format!("probe-{}", app.ids.next().simple());
     let ids = [canary.message.id.clone(), real.message.id.clone()];
     let call = connector::update_messages(connector, LineId(line), &[canary, real]);
-    let answer = portal::call(app, instance, &call.method, &call.params).await?;
+    let answer = match portal::call(app, instance, &call.method, &call.params).await {
+        Ok(answer) => answer,
+        Err(CallError::Rest(error)) if cannot_tell(&error) => {
+            return Ok(Found::NotThere(
+                "the portal does not let messages be looked up",
+            ));
+        }
+        Err(error) => return Err(error),
+    };
     let results = connector::read_items(&answer.result, &[&ids[0], &ids[1]]);
     Ok(match results.as_slice() {
         [ItemResult::Failed { .. }, ItemResult::Accepted { .. }] => {
@@ -1037,4 +1126,9 @@ async fn find(
         }
         _ => Found::NotThere("the portal does not tell known ids from unknown ones"),
     })
+}
+
+/// Whether asking again would bring the same refusal.
+fn cannot_tell(error: &bitrix24::Error) -> bool {
+    matches!(error.class(), Class::Refused | Class::Blocked(_))
 }

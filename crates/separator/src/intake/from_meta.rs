@@ -1,6 +1,8 @@
 //! What a callback of Meta changes.
 
-use whatsapp::webhook::{Callback, ChangeKind, DeliveryStatus, Message, MessagesValue, Status};
+use whatsapp::webhook::{
+    Callback, ChangeKind, DeliveryStatus, Message, MessageBody, MessagesValue, Status,
+};
 
 use super::{
     known::inbound_deed,
@@ -160,7 +162,9 @@ fn inbound(
                     .map_or(receipt.received_at, Millis::from_seconds);
                 work.open_window(&conversation, at.min(receipt.received_at));
             }
-            post(work, receipt, phone, &conversation, message, content, false);
+            // What WhatsApp reports about a customer is not said by the customer.
+            let note = matches!(message.body, MessageBody::System(_));
+            post(work, receipt, phone, &conversation, message, content, note);
         }
         Action::Edit { original, content } => {
             edit(
@@ -261,11 +265,12 @@ fn edit(
     original: &str,
     content: Content,
 ) {
-    if work.known.message(phone.id, original).is_none() {
+    let Some(edited) = work.known.message(phone.id, original).map(|facts| facts.id) else {
         // What was edited came before us: the operator sees the new text as a message.
         post(work, receipt, phone, conversation, message, content, false);
         return;
-    }
+    };
+    work.retell(edited, &content.text);
     let mut new = row(work, receipt, phone, conversation, message, &content);
     "edit".clone_into(&mut new.kind);
     let id = new.id;
@@ -428,8 +433,8 @@ fn apply_status(work: &mut Work<'_>, receipt: &Receipt, phone: &Phone, status: &
         journey,
     });
     learn_recipient(work, phone, &facts, status);
-    if before == State::Unknown {
-        // The try that was cut did happen: its lane need not wait any longer.
+    if matches!(before, State::Queued | State::Unknown) {
+        // Where its answer was lost, its lane need not wait any longer.
         work.due.push((Side::Meta, phone.id, facts.conversation));
     }
     match state {

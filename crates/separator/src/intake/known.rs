@@ -257,6 +257,15 @@ impl Known {
             .get(self.by_wamid.get(&(phone, wamid.to_owned()))?)
     }
 
+    /// A message says something else now.
+    pub(crate) fn retell(&mut self, id: Uuid, text: &str) {
+        let latest = self.latest.values_mut().flatten();
+        let facts = self.messages.get_mut(&id).into_iter();
+        for facts in facts.chain(latest.filter(|facts| facts.id == id)) {
+            text.clone_into(&mut facts.text);
+        }
+    }
+
     /// The message that a status of a number speaks of.
     pub(crate) fn message_of_status(&mut self, phone: Uuid, status: &Status) -> Option<&mut Facts> {
         let id = match message_of(status) {

@@ -78,6 +78,7 @@ pub(crate) struct Work<'a> {
     pub media: Vec<NewMedia>,
     messages: Vec<NewMessage>,
     pub changes: Vec<Change>,
+    retold: Vec<(Uuid, String)>,
     tasks: Vec<NewTask>,
     pub due: Vec<(Side, Uuid, Uuid)>,
     pub unconfirmed: Vec<Uuid>,
@@ -105,6 +106,7 @@ impl<'a> Work<'a> {
             media: Vec::new(),
             messages: Vec::new(),
             changes: Vec::new(),
+            retold: Vec::new(),
             tasks: Vec::new(),
             due: Vec::new(),
             unconfirmed: Vec::new(),
@@ -431,6 +433,12 @@ impl<'a> Work<'a> {
         self.messages.push(message);
     }
 
+    /// A message says something else now; those that come later in the batch see it.
+    pub(crate) fn retell(&mut self, message: Uuid, text: &str) {
+        self.known.retell(message, text);
+        self.retold.push((message, text.to_owned()));
+    }
+
     /// Adds a task for the portal at the end of the conversation's lane.
     pub(crate) fn tell_portal(
         &mut self,
@@ -528,6 +536,10 @@ impl<'a> Work<'a> {
         store::media::insert(&mut tx, &self.media).await?;
         messages::insert(&mut tx, std::mem::take(&mut self.messages)).await?;
         messages::change(&mut tx, std::mem::take(&mut self.changes)).await?;
+        for (id, text) in &self.retold {
+            let journey = Journey::new().with(self.now, "edited", Some("by the customer"));
+            messages::retell(&mut tx, *id, text, self.now, journey).await?;
+        }
         lanes::drop_confirmations(&mut tx, &self.unconfirmed).await?;
         lanes::enqueue(&mut tx, &self.tasks).await?;
         for side in [Side::Portal, Side::Meta] {

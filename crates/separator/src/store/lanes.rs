@@ -8,7 +8,10 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Cell, Error, Row, Store, Transaction};
+use super::{
+    Cell, Error, Row, Store, Transaction,
+    messages::{self, Journey},
+};
 use crate::time::Millis;
 
 /// To whom a row goes.
@@ -307,6 +310,8 @@ pub struct Peer {
     pub user_ref: String,
     /// Bitrix24's own chat id, once known.
     pub im_chat_id: Option<i64>,
+    /// The latest session of that chat that is known.
+    pub session_id: Option<i64>,
     /// Profile name.
     pub name: Option<String>,
     /// Digits of the WhatsApp id.
@@ -420,7 +425,7 @@ pub async fn heads(
     let sql = format!(
         "SELECT o.id, o.lane, o.side, o.seq, o.phone_id, o.message_id, o.created_at, o.attempts, o.started_at, \
          o.payload, m.state AS message_state, m.wamid, m.origin, m.im_message_id, c.id AS conversation_id, c.chat_ref, \
-         c.im_chat_id, p.user_ref, p.name, p.wa_id, p.user_id, p.username, d.id AS media_id, d.state AS media_state, \
+         c.im_chat_id, c.session_id, p.user_ref, p.name, p.wa_id, p.user_id, p.username, d.id AS media_id, d.state AS media_state, \
          d.error AS media_error, d.name AS media_name, d.mime_type, d.size, d.remote_id \
          FROM lanes l \
          JOIN outbox o ON o.lane = l.id AND o.side = l.side AND o.seq >= l.head_seq AND o.seq < l.head_seq + {per_lane} \
@@ -460,6 +465,7 @@ fn read_claimed(row: &Row) -> Result<Claimed, Error> {
             chat_ref: row.text("chat_ref")?,
             user_ref: row.text("user_ref")?,
             im_chat_id: row.maybe_number("im_chat_id")?,
+            session_id: row.maybe_text("session_id")?.and_then(|id| id.parse().ok()),
             name: row.maybe_text("name")?,
             wa_id: row.maybe_text("wa_id")?,
             user_id: row.maybe_text("user_id")?,
@@ -665,12 +671,13 @@ pub async fn drop_confirmations(tx: &mut Transaction, messages: &[Uuid]) -> Resu
     Ok(())
 }
 
-/// Puts a dead letter back at the end of its lane; gives the number and side to wake.
+/// Puts a dead letter back at the end of its lane, and its message on its way; gives the number and side to wake.
 pub async fn replay(
     store: &Store,
     id: Uuid,
     now: Millis,
-) -> Result<Option<(Uuid, Side, Option<Uuid>)>, Error> {
+    journey: Journey,
+) -> Result<Option<(Uuid, Side)>, Error> {
     let mut tx = store.begin().await?;
     let rows = tx
         .fetch(
@@ -714,8 +721,11 @@ pub async fn replay(
         .await?;
     }
     enqueue(&mut tx, &[new]).await?;
+    if let Some(message) = message {
+        messages::requeue(&mut tx, message, now, journey).await?;
+    }
     tx.commit().await?;
-    Ok(Some((phone, side, message)))
+    Ok(Some((phone, side)))
 }
 
 /// The dead letters of a message.
