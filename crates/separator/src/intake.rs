@@ -89,7 +89,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
                     return;
                 }
                 if app.committer.pressure() > PRESSED {
-                    tokio::time::sleep((begun.elapsed() * 3).min(Duration::from_millis(200))).await;
+                    tokio::time::sleep((begun.elapsed() * 6).min(Duration::from_millis(300))).await;
                 }
             }
             Err(error) => {
