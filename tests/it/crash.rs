@@ -14,10 +14,8 @@ use std::{
 
 use sandbox::{
     graph::{Customer, Graph, Media, Retry, part},
-    portal::{Author, Fault, Portal, Portals, Upload, When},
+    portal::{Author, Portal, Portals, Upload},
 };
-use serde_json::json;
-
 use crate::world::{Api, Options, World};
 
 /// Kills in all where nothing else is asked for.
@@ -257,9 +255,7 @@ async fn world() -> World {
         ..options.graph.retry
     };
     let world = World::with(options).await;
-    world.portal.faults().set(Fault::Unlimited, When::Always);
-    let instance = format!("bitrix/instances/{}", world.instance);
-    world.api.patch(&instance, json!({ "calls_per_second": 1000, "burst": 1000 })).await;
+    world.without_limits().await;
     world
 }
 

@@ -11,6 +11,7 @@
     reason = "the rules are for the product; tests stand outside it"
 )]
 
+mod api;
 mod bad_input;
 mod both_ways;
 mod commands;
@@ -19,6 +20,8 @@ mod doors;
 mod house;
 mod identity;
 mod inbound;
+mod interleavings;
+mod lifecycle;
 mod limits;
 mod outages;
 mod outbound;

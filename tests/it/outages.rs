@@ -18,7 +18,15 @@ const PDF: &[u8] = b"%PDF-1.4\n1 0 obj\n<<>>\nendobj\ntrailer\n<<>>\n%%EOF\n";
 async fn impatient() -> World {
     let mut options = Options::default();
     options.variables.insert("SEPARATOR_UNKNOWN_WAIT", "1".to_owned());
-    World::with(options).await
+    let world = World::with(options).await;
+    world.without_limits().await;
+    world
+}
+
+/// The portal works again.
+fn recover(world: &World) {
+    world.portal.faults().clear();
+    world.portal.faults().set(Fault::Unlimited, When::Always);
 }
 
 fn customer(index: usize) -> Customer {
@@ -276,7 +284,7 @@ async fn what_comes_while_the_portal_is_out_of_order_arrives_once_and_in_order_a
             }
         }
         asked(&world, before + 2).await;
-        world.portal.faults().clear();
+        recover(&world);
         quiet(&world).await;
         let chats = world.portal.chats();
         assert_eq!(chats.len(), 3, "{fault:?}");
@@ -305,7 +313,7 @@ async fn a_portal_blocked_for_overload_says_so_keeps_everything_and_goes_on() {
     let alarms = world.api.get("alarms").await;
     assert!(alarms["items"].as_array().unwrap().iter().any(|alarm| alarm["kind"] == "portal_trouble"), "{alarms:#}");
     assert_eq!(world.portal.counters().refused, 1, "a blocked portal is left alone");
-    world.portal.faults().clear();
+    recover(&world);
     // The block is probed after a minute; a restart need not wait for that.
     world.server.stop().await;
     world.server.start().await;
@@ -364,7 +372,7 @@ async fn with_both_sides_down_nothing_is_lost() {
     world.customer_says(&lena(), "two");
     world.operator_says(&chat, "second");
     asked(&world, before + 1).await;
-    world.portal.faults().clear();
+    recover(&world);
     world.graph.faults().clear();
     let received = world.customer_receives(&lena(), 2).await;
     let texts: Vec<_> = received.iter().map(|message| message.body["text"]["body"].as_str().unwrap()).collect();
@@ -420,7 +428,7 @@ async fn a_stopped_portal_and_a_limited_number_delay_no_other() {
     assert!(world.received(&lena()).is_empty());
     assert_eq!(written(&world.portal.chat(first_chat.id).unwrap()), ["to the first"]);
 
-    world.portal.faults().clear();
+    recover(&world);
     world.graph.faults().clear();
     world.customer_receives(&lena(), 1).await;
     world.operator_sees("the message that waited", |chat| written(chat) == ["to the first", "waits"]).await;
@@ -502,7 +510,7 @@ async fn a_message_that_the_portal_always_refuses_becomes_a_dead_letter_that_can
     assert_eq!(message["error"]["code"], "PORTAL", "{message:#}");
     let alarms = world.api.get("alarms").await;
     assert_eq!(alarms["items"][0]["kind"], "dead_letters", "{alarms:#}");
-    world.portal.faults().clear();
+    recover(&world);
     // What follows is not held up.
     world.customer_says(&lena(), "after");
     world.operator_sees("what follows", |chat| written(chat) == ["before", "after"]).await;

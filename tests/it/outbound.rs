@@ -1,7 +1,7 @@
 //! What the customer gets of everything that an operator can send.
 
 use sandbox::{
-    graph::{Customer, Fault, Received, Times},
+    graph::{Customer, Fault, Received, Times, part},
     portal::{Author, Chat, Upload},
 };
 use serde_json::{Value, json};
@@ -57,7 +57,7 @@ async fn text_arrives_with_whatsapps_marks() {
     let chat = opened(&world).await;
     let cases = [
         (
-            "[b]Hallo[/b] [i]Lena[/i], [s]10[/s] 9 &euro;",
+            "[b]Hallo[/b] [i]Lena[/i], [s]10[/s] 9 &#8364;",
             "*Hallo* _Lena_, ~10~ 9 €",
         ),
         ("eins[br]zwei\ndrei", "eins\nzwei\ndrei"),
@@ -228,6 +228,7 @@ async fn a_quote_becomes_a_reply_to_that_message() {
 
     // The operator's own message, with files behind it: only the first part answers.
     let own = world.operator_says(&chat, "Der Tisch: zwanzig");
+    confirmed(&world, own).await;
     let own_wamid = world.customer_receives(&lena(), 2).await[1].wamid.clone();
     let files = vec![Upload::new("1.jpg", jpeg()), Upload::new("2.jpg", jpeg())];
     world
@@ -243,11 +244,7 @@ async fn a_quote_becomes_a_reply_to_that_message() {
     assert_eq!(received[3].body["context"], Value::Null);
 
     // A customer's reply that shows a quotation itself.
-    let reply = sandbox::graph::part::answering(
-        sandbox::graph::part::text("Zu teuer"),
-        &ours.wamid,
-        "4915755501234",
-    );
+    let reply = part::answering(part::text("Zu teuer"), &ours.wamid, "4915755501234");
     let reply = world.customer_sends(&lena(), reply);
     let bubble = world.bubble(&reply).await;
     quote(bubble.id, "Neun");
@@ -255,13 +252,19 @@ async fn a_quote_becomes_a_reply_to_that_message() {
     assert_eq!(received[5].body["text"]["body"], "Neun");
     assert_eq!(received[5].body["context"]["message_id"], reply.as_str());
 
+    let joke = part::forwarded(part::text("Ein Witz"));
+    let joke = world.customer_sends(&lena(), joke);
+    quote(world.bubble(&joke).await.id, "Haha");
+    let received = world.customer_receives(&lena(), 7).await;
+    assert_eq!(received[6].body["context"]["message_id"], joke.as_str());
+
     // A quotation of what WhatsApp does not know is left out, and the answer goes all the same.
     let line = "-".repeat(54);
     let unknown = format!("{line}\nSomebody [10:15]\nNobody wrote this here\n{line}\nAntwort");
     world.operator_says(&chat, &unknown);
-    let received = world.customer_receives(&lena(), 7).await;
-    assert_eq!(received[6].body["text"]["body"], "Antwort");
-    assert_eq!(received[6].body["context"], Value::Null);
+    let received = world.customer_receives(&lena(), 8).await;
+    assert_eq!(received[7].body["text"]["body"], "Antwort");
+    assert_eq!(received[7].body["context"], Value::Null);
     world.ends_clean().await;
 }
 
@@ -342,6 +345,8 @@ async fn edits_and_deletions_by_operators_are_answered_by_a_note() {
     let chat = opened(&world).await;
     let id = world.operator_says(&chat, "Zehn Euro");
     confirmed(&world, id).await;
+    // The connector asks the portal not to offer it; where it does all the same, the operator learns what it is worth.
+    world.portal.announce_changes(&chat.connector);
     world.portal.operator_edits(id, "Elf Euro").unwrap();
     world.note("WhatsApp cannot change a message").await;
     world.portal.operator_deletes(id).unwrap();

@@ -299,6 +299,14 @@ impl World {
         value
     }
 
+    /// Takes the portal's limits away, there and here: for tests that are not about them and make many calls.
+    pub async fn without_limits(&self) {
+        self.portal.faults().set(portal::Fault::Unlimited, portal::When::Always);
+        let instance = format!("bitrix/instances/{}", self.instance);
+        let limits = json!({ "calls_per_second": 1000, "burst": 1000 });
+        self.api.patch(&instance, limits).await;
+    }
+
     /// Waits until nothing that was acknowledged waits to be translated or delivered.
     pub async fn comes_to_rest(&self) {
         self.api
@@ -511,6 +519,7 @@ impl Server {
             return;
         }
         let done = Command::new("sqlite3")
+            .args(["-cmd", ".timeout 10000"])
             .arg(self.data_dir().join("separator.db"))
             .arg(statement)
             .output()
@@ -555,8 +564,16 @@ impl Server {
             .append(true)
             .open(self.log_file())
             .unwrap();
-        let child = self
-            .command(&["serve"])
+        // A test that fills the disk does it by a limit, whose signal would end the program where a full disk does not.
+        let program = self.command(&["serve"]);
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
+            .arg(program.get_program())
+            .args(program.get_args())
+            .current_dir(&self.folder)
+            .envs(&self.variables);
+        let child = shell
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -772,8 +789,9 @@ fn psql(url: &str, statement: &str) {
     );
 }
 
-/// The list of messages with this wamid, which is base64 and may hold a plus.
-fn by_wamid(wamid: &str) -> String {
+/// Where the API lists the message with this id of WhatsApp's.
+pub fn by_wamid(wamid: &str) -> String {
+    // The ids are base64, in which a plus may stand.
     let wamid: String = url::form_urlencoded::byte_serialize(wamid.as_bytes()).collect();
     format!("messages?wamid={wamid}")
 }

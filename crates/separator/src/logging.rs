@@ -94,6 +94,9 @@ where
     let lines = tracing_subscriber::fmt()
         .with_env_filter(parse_filter(filter)?)
         .with_ansi(colours)
+        // A line that cannot be written is reported on standard error, by a macro that panics where that cannot be
+        // written either, as when the log and the database share a full disk. A lost line must not end a task.
+        .log_internal_errors(false)
         .with_writer(writer);
     Ok(match format {
         LogFormat::Text => Box::new(lines.finish()),

@@ -23,7 +23,7 @@ pub mod users;
 use std::path::Path;
 
 use sqlx::{
-    AssertSqlSafe, Column as _, Row as _, ValueRef as _,
+    AssertSqlSafe, Column as _, Connection as _, Row as _, ValueRef as _,
     migrate::{MigrateError, Migrator},
     postgres::{PgPool, PgPoolOptions, PgRow},
     sqlite::{
@@ -303,6 +303,12 @@ impl Store {
             .max_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
+            // Where the disk fails, SQLite ends the transaction by itself and the connection goes on counting it: every
+            // later transaction would be refused. Such a connection is replaced.
+            .before_acquire(|connection, _| {
+                let usable = !connection.is_in_transaction();
+                Box::pin(async move { Ok(usable) })
+            })
             .connect_with(options.clone())
             .await?;
         let readers = SqlitePoolOptions::new()

@@ -6,8 +6,9 @@ const TICK_WORDS = { accepted: 'on its way', sent: 'sent', delivered: 'delivered
 const REACTIONS = ['👍', '❤️', '😂', '😮', '🙏'];
 // The shortest pause between two looks, so that a flood does not keep the browser busy.
 const PAUSE = 200;
+const OUT_OF_REACH = 'The sandbox is out of reach.';
 
-let view = { number: null, customer: null, state: null, quoted: null, drawn: '' };
+const view = { number: null, customer: null, state: null, quoted: null, drawn: '' };
 
 // --- talking to the sandbox ---------------------------------------------------------------------------------------
 
@@ -54,18 +55,20 @@ async function watch(signal) {
     if (view.number) query.set('number', view.number);
     if (view.customer) query.set('customer', view.customer);
     if (since !== null) query.set('since', since);
+    let state;
     try {
-      const state = await finish(await fetch(`/sandbox/state?${query}`, { signal }));
+      state = await finish(await fetch(`/sandbox/state?${query}`, { signal }));
+    } catch {
       if (signal.aborted) return;
-      since = state.version;
-      draw(state);
-      await pause(PAUSE);
-    } catch (error) {
-      if (signal.aborted) return;
-      find('problem').textContent = 'The sandbox is out of reach.';
+      find('problem').textContent = OUT_OF_REACH;
       since = null;
       await pause(2000);
+      continue;
     }
+    if (signal.aborted) return;
+    since = state.version;
+    draw(state);
+    await pause(PAUSE);
   }
 }
 
@@ -90,7 +93,8 @@ const clock = (at) => new Date(at).toLocaleTimeString([], { hour: '2-digit', min
 const initial = (name) => ([...(name || '?')][0] ?? '?').toUpperCase();
 
 function draw(state) {
-  find('problem').textContent = '';
+  // What went wrong with a click stays until the next click.
+  if (find('problem').textContent === OUT_OF_REACH) find('problem').textContent = '';
   view.state = state;
   view.number = state.number;
   if (!view.customer && state.customers.length) {
@@ -218,9 +222,9 @@ function contents(message, effect) {
   const type = body.type ?? 'text';
   const part = body[type] ?? {};
   switch (type) {
-    case 'text': return [effect.text ?? part.body ?? ''];
+    case 'text': return [marked(effect.text ?? part.body ?? '')];
     case 'image': case 'video': case 'audio': case 'document': case 'sticker':
-      return [shown(type, file, part, message), part.caption ? element('div', {}, part.caption) : null].filter(Boolean);
+      return [shown(type, file, part, message), part.caption ? element('div', {}, marked(part.caption)) : null].filter(Boolean);
     case 'location': return [`📍 ${part.name ?? 'Location'}\n${part.address ? `${part.address}\n` : ''}${part.latitude}, ${part.longitude}`];
     case 'contacts': return [part.map((contact) => `👤 ${contact.name?.formatted_name ?? 'Contact'}\n${(contact.phones ?? []).map((phone) => phone.phone).join('\n')}`).join('\n')];
     case 'interactive': return interactive(message);
@@ -230,6 +234,23 @@ function contents(message, effect) {
     case 'unsupported': return [`Not passed on by WhatsApp: ${part.type ?? 'unknown'}`];
     default: return [`${type}: ${JSON.stringify(part)}`];
   }
+}
+
+// WhatsApp's own marks, as its apps show them: *bold*, _italic_, ~struck~ and ```fixed```, each around whole words.
+const MARKS = [['```', 'code'], ['*', 'strong'], ['_', 'em'], ['~', 's']];
+const MARKED = /(?<![\p{L}\p{N}])(?:```(?!\s)[^]+?```|([*_~])(?!\s)(?:(?!\1)[^\n])*?\S\1)(?![\p{L}\p{N}])/gu;
+
+function marked(text) {
+  const node = document.createDocumentFragment();
+  let written = 0;
+  for (const { 0: whole, index } of text.matchAll(MARKED)) {
+    const [mark, name] = MARKS.find(([start]) => whole.startsWith(start));
+    const inside = whole.slice(mark.length, -mark.length);
+    node.append(text.slice(written, index), element(name, {}, name === 'code' ? inside : marked(inside)));
+    written = index + whole.length;
+  }
+  node.append(text.slice(written));
+  return node;
 }
 
 function shown(type, file, part, message) {
@@ -419,7 +440,7 @@ function ask(title, fields, action, verb = 'Send') {
   find('dialog-title').textContent = title;
   find('dialog-ok').textContent = verb;
   find('dialog-ok').hidden = false;
-  const inputs = fields.map(([name, label, value, kind]) => element(kind === 'long' ? 'textarea' : 'input', { name, value: value ?? '', rows: kind === 'long' ? 10 : undefined }));
+  const inputs = fields.map(([name, , value, kind]) => element(kind === 'long' ? 'textarea' : 'input', { name, value: value ?? '', rows: kind === 'long' ? 10 : undefined }));
   find('dialog-body').replaceChildren(...fields.map(([, label], index) => element('label', { className: 'field' }, label, inputs[index])));
   const form = find('dialog-form');
   form.onsubmit = (event) => {

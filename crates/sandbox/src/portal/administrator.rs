@@ -302,6 +302,14 @@ impl Portal {
         was_on
     }
 
+    /// Operators' edits and deletions are announced, as where a connector was registered with Bitrix24's defaults once.
+    pub fn announce_changes(&self, connector: &str) {
+        if let Some(connector) = self.lock().connectors.get_mut(connector) {
+            connector.edit_internal_messages = true;
+            connector.delete_internal_messages = true;
+        }
+    }
+
     /// A connector disappears without anybody being told, as was seen after a refresh of the portal.
     pub fn drop_connector(&self, connector: &str) -> bool {
         let mut state = self.lock();
@@ -395,7 +403,10 @@ impl Portal {
     /// One application is uninstalled: it is told without any token, then everything it put here is gone.
     pub fn uninstall_app(&self, client_id: &str, clean: bool) {
         let mut state = self.lock();
-        let data = map([("LANGUAGE_ID", self.behaviour().language.into()), ("CLEAN", clean.into())]);
+        let data = map([
+            ("LANGUAGE_ID", self.behaviour().language.into()),
+            ("CLEAN", clean.into()),
+        ]);
         let only = Some(client_id);
         self.fire(
             &mut state,

@@ -38,6 +38,10 @@ pub(super) fn routes() -> Router<Arc<App>> {
             "/api/docs/docs.css",
             get(async || file("text/css; charset=utf-8", include_str!("docs.css"))),
         )
+        .route(
+            "/api/docs/icon.svg",
+            get(async || file("image/svg+xml", include_str!("../portal/icon.svg"))),
+        )
 }
 
 fn file(content_type: &'static str, text: &'static str) -> Response {

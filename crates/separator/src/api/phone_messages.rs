@@ -190,6 +190,7 @@ fn read(fields: &mut Fields) -> Option<Outgoing> {
 }
 
 fn media(fields: &mut Fields) -> Option<Outgoing> {
+    let nothing = !fields.has("link") && !fields.has("id");
     let link = fields.optional("link", rules::link).flatten();
     let id = fields.optional("id", rules::digits).flatten();
     let kind = fields.optional("type", rules::choice(KINDS)).flatten();
@@ -223,7 +224,9 @@ fn media(fields: &mut Fields) -> Option<Outgoing> {
             })
         }
         (None, None) => {
-            fields.error("link", "is required, or id");
+            if nothing {
+                fields.error("link", "is required, or id");
+            }
             None
         }
     }

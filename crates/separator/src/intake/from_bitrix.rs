@@ -289,24 +289,38 @@ fn find_quoted(work: &Work<'_>, conversation: &Conversation, quote: &QuoteBlock)
     if let Some(facts) = named {
         return facts.wamid.clone();
     }
-    let wanted = comparable(&quote.text);
-    if wanted.is_empty() {
-        return None;
-    }
-    let same = latest
-        .iter()
-        .find(|facts| comparable(&facts.text) == wanted);
+    let readings = readings(&quote.text);
+    let same = readings.iter().find_map(|wanted| {
+        latest
+            .iter()
+            .find(|facts| comparable(&facts.text) == *wanted)
+    });
     // Bitrix24 may shorten what it quotes.
     let beginning = || {
-        (wanted.chars().count() >= 12)
-            .then(|| {
-                latest
-                    .iter()
-                    .find(|facts| comparable(&facts.text).starts_with(&wanted))
-            })
-            .flatten()
+        let long = |wanted: &&String| wanted.chars().count() >= 12;
+        readings.iter().filter(long).find_map(|wanted| {
+            latest
+                .iter()
+                .find(|facts| comparable(&facts.text).starts_with(wanted))
+        })
     };
     same.or_else(beginning)?.wamid.clone()
+}
+
+/// What a quoted message may say, the likeliest first: all of it; without the quotation that it shows itself; without
+/// the line above it that says that it was forwarded or answers something.
+fn readings(quoted: &str) -> Vec<String> {
+    let lines = quoted.lines().filter(|line| !line.trim().is_empty());
+    let own: Vec<&str> = lines.filter(|line| !line.starts_with("> ")).collect();
+    let below = own.get(1..).unwrap_or_default();
+    let mut readings = vec![
+        comparable(quoted),
+        comparable(&own.concat()),
+        comparable(&below.concat()),
+    ];
+    readings.retain(|reading| !reading.is_empty());
+    readings.dedup();
+    readings
 }
 
 /// Text without what markup and line breaks may have changed.

@@ -249,6 +249,23 @@ pub struct Change {
     pub journey: Journey,
 }
 
+impl Change {
+    /// Takes a later change of the same message in. An error belongs to its state: it goes where a higher state is
+    /// reached, and one that comes too late is none.
+    fn absorb(&mut self, later: Self) {
+        let rank = |state: Option<State>| state.map_or(-1, State::rank);
+        if rank(later.state) > rank(self.state) {
+            self.state = later.state;
+            self.error = later.error;
+        } else if later.state != Some(State::Failed) {
+            self.error = self.error.take().or(later.error);
+        }
+        self.wamid = later.wamid.or(self.wamid.take());
+        self.at = later.at;
+        self.journey.0.push_str(&later.journey.0);
+    }
+}
+
 /// Writes changes; several changes of one message are folded into one.
 pub async fn change(tx: &mut Transaction, changes: Vec<Change>) -> Result<(), Error> {
     let mut folded: Vec<Change> = Vec::with_capacity(changes.len());
@@ -259,14 +276,7 @@ pub async fn change(tx: &mut Transaction, changes: Vec<Change>) -> Result<(), Er
             folded.push(change);
             continue;
         };
-        let earlier: &mut Change = &mut folded[*place];
-        if change.state.map_or(-1, State::rank) > earlier.state.map_or(-1, State::rank) {
-            earlier.state = change.state;
-        }
-        earlier.wamid = change.wamid.or(earlier.wamid.take());
-        earlier.error = change.error.or(earlier.error.take());
-        earlier.at = change.at;
-        earlier.journey.0.push_str(&change.journey.0);
+        folded[*place].absorb(change);
     }
     folded.sort_unstable_by_key(|change| change.id);
     let rows: Vec<Vec<Cell>> = folded
@@ -290,6 +300,7 @@ pub async fn change(tx: &mut Transaction, changes: Vec<Change>) -> Result<(), Er
         "UPDATE messages SET \
          state = CASE WHEN v.column3 > ({RANK}) THEN v.column2 ELSE messages.state END, \
          error = CASE WHEN v.column3 > ({RANK}) AND v.column2 <> 'unknown' THEN v.column5 \
+                 WHEN v.column2 = 'failed' THEN messages.error \
                  ELSE COALESCE(messages.error, v.column5) END, \
          wamid = COALESCE(v.column4, messages.wamid), \
          updated_at = v.column6, \
@@ -470,6 +481,34 @@ mod tests {
                 .iter()
                 .all(|state| State::parse(state.as_str()) == *state)
         );
+    }
+
+    #[test]
+    fn an_error_stays_with_the_failure_in_any_order() {
+        let change = |state: State| Change {
+            id: Uuid::nil(),
+            state: Some(state),
+            wamid: None,
+            error: (state == State::Failed).then(|| MessageError {
+                code: "131026".to_owned(),
+                title: String::new(),
+                details: None,
+            }),
+            at: Millis(0),
+            journey: Journey::new(),
+        };
+        for (states, failed) in [
+            ([State::Sent, State::Failed], true),
+            ([State::Failed, State::Sent], true),
+            ([State::Failed, State::Failed], true),
+            ([State::Delivered, State::Failed], false),
+            ([State::Failed, State::Delivered], false),
+        ] {
+            let mut folded = change(states[0]);
+            folded.absorb(change(states[1]));
+            assert_eq!(folded.error.is_some(), failed, "{states:?}");
+            assert_eq!(folded.state == Some(State::Failed), failed, "{states:?}");
+        }
     }
 
     #[test]

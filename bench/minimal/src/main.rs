@@ -1,3 +1,0 @@
-//! The minimal server that the benchmark compares with.
-
-fn main() {}

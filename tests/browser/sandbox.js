@@ -1,0 +1,114 @@
+// A running sandbox and a browser to look at it with.
+
+import { spawn } from "node:child_process";
+import { mkdtemp, mkdir, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+const program = process.env.SEPARATOR_TEST_PROGRAM ?? path.join(root, "target/debug/separator");
+const artifacts = path.join(root, "artifacts");
+
+/** How long anything may take that is waited for, in milliseconds. */
+export const PATIENCE = 20_000;
+
+const WIDTHS = { wide: { width: 1280, height: 860 }, narrow: { width: 390, height: 844 } };
+
+/** A port that was free a moment ago; the sandbox looks for another one where it is not any more. */
+function freePort() {
+  return new Promise((found, failed) => {
+    const server = createServer();
+    server.on("error", failed);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => found(port));
+    });
+  });
+}
+
+/** Starts `separator sandbox` and waits until it has said where everything is. */
+export async function startSandbox() {
+  const child = spawn(program, ["sandbox", "--port", String(await freePort())], { stdio: ["ignore", "pipe", "pipe"] });
+  const ended = new Promise((done) => child.on("exit", (code, signal) => done(code ?? signal)));
+  let said = "";
+  let complained = "";
+  child.stderr.on("data", (text) => { complained += text; });
+  await new Promise((ready, failed) => {
+    const late = setTimeout(() => failed(new Error(`the sandbox did not start: ${said}${complained}`)), PATIENCE);
+    child.stdout.on("data", (text) => {
+      said += text;
+      if (!said.includes("Ctrl-C")) return;
+      clearTimeout(late);
+      ready();
+    });
+    child.on("error", failed);
+    ended.then((how) => failed(new Error(`the sandbox ended with ${how}: ${complained}`)));
+  });
+  const after = (label) => said.match(new RegExp(`${label}\\s+(\\S+)`))[1];
+  return {
+    phone: after("Customer's phone"),
+    line: after("Operator's open line"),
+    docs: after("JSON API"),
+    key: after("Key for the API"),
+    /** Ends it as a person would; gives its exit code and what it complained about. */
+    async stop() {
+      child.kill("SIGTERM");
+      const killed = setTimeout(() => child.kill("SIGKILL"), PATIENCE);
+      const how = await ended;
+      clearTimeout(killed);
+      return { how, complained };
+    },
+  };
+}
+
+/** Starts Chromium with an empty profile. `trouble` collects what no page may do. */
+export async function startBrowser() {
+  const profile = await mkdtemp(path.join(tmpdir(), "separator-browser-"));
+  const context = await chromium.launchPersistentContext(profile, {
+    executablePath: process.env.SEPARATOR_TEST_CHROMIUM ?? "/usr/bin/chromium",
+    headless: true,
+    locale: "en-US",
+    args: [
+      "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+      "--disable-component-update", "--disable-sync",
+    ],
+  });
+  context.setDefaultTimeout(PATIENCE);
+  const trouble = [];
+  context.on("request", (request) => {
+    const { protocol, hostname } = new URL(request.url());
+    const inside = ["data:", "blob:"].includes(protocol) || hostname === "127.0.0.1";
+    if (!inside) trouble.push(`a request to ${request.url()}`);
+  });
+  return {
+    trouble,
+    /** Opens a page in a window of that width. */
+    async open(address, width = "wide") {
+      const page = await context.newPage();
+      page.on("pageerror", (error) => trouble.push(`${address}: ${error.stack ?? error}`));
+      page.on("console", (line) => {
+        if (["error", "warning"].includes(line.type())) trouble.push(`${address}: ${line.text()}`);
+      });
+      await page.setViewportSize(WIDTHS[width]);
+      await page.goto(address);
+      return page;
+    },
+    /** Closes what was opened; the browser stays. */
+    async closePages() {
+      await Promise.all(context.pages().slice(1).map((page) => page.close()));
+    },
+    async close() {
+      await context.close();
+      await rm(profile, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+}
+
+/** Keeps a picture for a person to look at. */
+export async function picture(page, name) {
+  await mkdir(artifacts, { recursive: true });
+  await page.screenshot({ path: path.join(artifacts, `${name}.png`) });
+}
