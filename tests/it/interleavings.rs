@@ -62,10 +62,9 @@ fn updates_of(phone: &str) -> Vec<Update> {
         }
     };
     let text = |body: &str| json!({ "type": "text", "text": { "body": body.replace('#', phone) } });
-    let edit = |name: &str, body: &str| {
-        json!({ "type": "edit", "edit": { "original_message_id": id(name), "message": text(body) } })
-    };
-    let revoke = |name: &str| json!({ "type": "revoke", "revoke": { "original_message_id": id(name) } });
+    let edit = |name: &str, body: &str| json!({ "type": "edit", "edit": { "original_message_id": id(name), "message": text(body) } });
+    let revoke =
+        |name: &str| json!({ "type": "revoke", "revoke": { "original_message_id": id(name) } });
     vec![
         update("a", "a", Some("# a"), text("# a")),
         update("b", "b", Some("# b, edited"), text("# b")),
@@ -95,7 +94,10 @@ fn expected(delivered: &[Update], phone: &str) -> Vec<String> {
             order.push((&update.stands, reads));
         }
     }
-    order.into_iter().map(|(_, reads)| reads.to_owned()).collect()
+    order
+        .into_iter()
+        .map(|(_, reads)| reads.to_owned())
+        .collect()
 }
 
 async fn deliver(world: &World, chance: &mut Chance, updates: &[Update]) {
@@ -118,15 +120,18 @@ async fn deliver(world: &World, chance: &mut Chance, updates: &[Update]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn any_interleaving_of_callbacks_of_meta_ends_in_the_same_chat() {
-    let seed = std::env::var("SEPARATOR_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = std::env::var("SEPARATOR_TEST_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0);
     println!("SEPARATOR_TEST_SEED={seed}");
     let world = World::start().await;
     world.without_limits().await;
     let mut chance = Chance(seed);
     for case in 0..CASES {
-        let phones: Vec<String> =
-            (0..PEOPLE).map(|person| format!("491580000{case:02}{person:02}")).collect();
+        let phones: Vec<String> = (0..PEOPLE)
+            .map(|person| format!("491580000{case:02}{person:02}"))
+            .collect();
         let mut updates: Vec<Update> = phones.iter().flat_map(|phone| updates_of(phone)).collect();
         let again = updates.clone();
         chance.shuffle(&mut updates);
@@ -143,9 +148,18 @@ async fn any_interleaving_of_callbacks_of_meta_ends_in_the_same_chat() {
                 .portal
                 .chats()
                 .into_iter()
-                .filter(|chat| chat.user_phone.as_deref().is_some_and(|shown| shown.contains(phone.as_str())))
+                .filter(|chat| {
+                    chat.user_phone
+                        .as_deref()
+                        .is_some_and(|shown| shown.contains(phone.as_str()))
+                })
                 .collect();
-            assert_eq!(chats.len(), 1, "case {case}: {phone} has {} chats", chats.len());
+            assert_eq!(
+                chats.len(),
+                1,
+                "case {case}: {phone} has {} chats",
+                chats.len()
+            );
             let shown: Vec<&str> = chats[0]
                 .messages
                 .iter()
@@ -158,7 +172,10 @@ async fn any_interleaving_of_callbacks_of_meta_ends_in_the_same_chat() {
                     shown == expected || (expected == "🙏" && shown.starts_with("🙏"))
                 });
             let order: Vec<&str> = updates.iter().map(|update| update.id.as_str()).collect();
-            assert!(same, "case {case}\nshown {shown:#?}\nexpected {expected:#?}\ndelivered {order:#?}");
+            assert!(
+                same,
+                "case {case}\nshown {shown:#?}\nexpected {expected:#?}\ndelivered {order:#?}"
+            );
         }
     }
     world.ends_clean().await;
@@ -168,7 +185,10 @@ async fn any_interleaving_of_callbacks_of_meta_ends_in_the_same_chat() {
 async fn doubled_events_and_reordered_statuses_change_nothing() {
     let world = World::start().await;
     world.without_limits().await;
-    world.portal.faults().set(Fault::EventDuplicated, When::Always);
+    world
+        .portal
+        .faults()
+        .set(Fault::EventDuplicated, When::Always);
     let faults = world.graph.faults();
     faults.set(MetaFault::WebhookDuplicate, Times::Always);
     faults.set(MetaFault::WebhookReordered, Times::Always);
@@ -194,8 +214,14 @@ async fn doubled_events_and_reordered_statuses_change_nothing() {
             assert_eq!(message.body["text"]["body"], format!("answer {index}"));
         }
     }
-    let told = world.graph.wait_until(|graph| graph.counters().updates_waiting() == 0, PATIENCE).await;
-    let heard = world.portals.wait_until(|portals| portals.events_waiting() == 0, PATIENCE).await;
+    let told = world
+        .graph
+        .wait_until(|graph| graph.counters().updates_waiting() == 0, PATIENCE)
+        .await;
+    let heard = world
+        .portals
+        .wait_until(|portals| portals.events_waiting() == 0, PATIENCE)
+        .await;
     assert!(told && heard);
     world.comes_to_rest().await;
     for person in &people {
@@ -208,7 +234,11 @@ async fn doubled_events_and_reordered_statuses_change_nothing() {
     for chat in &chats {
         let chat = world.portal.chat(chat.id).unwrap();
         assert_eq!(chat.messages.len(), 11, "{:#?}", chat.messages);
-        assert!(chat.messages[1..].iter().all(|message| message.delivered), "{:#?}", chat.messages);
+        assert!(
+            chat.messages[1..].iter().all(|message| message.delivered),
+            "{:#?}",
+            chat.messages
+        );
     }
     world.ends_clean().await;
 }

@@ -121,6 +121,10 @@ pub(super) async fn settle(app: &App, settled: Vec<Settled>) {
                 app.metrics.count("deliver", "unsettled");
                 return;
             }
+            Err(error) if error.is_conflict() => {
+                tracing::warn!(%error, "settling met another writer; trying again");
+                tokio::time::sleep(pause).await;
+            }
             Err(error) => {
                 tracing::error!(%error, "settling waits for the database");
                 tokio::time::sleep(pause).await;
@@ -158,6 +162,13 @@ async fn raise_alarm(app: &App, settled: &Settled) {
 async fn write(app: &App, settled: &[Settled]) -> Result<(), store::Error> {
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
+    // Tables in the order in which intake writes them, so that neither waits for the other in a circle.
+    let chats: Vec<(Uuid, i64, Option<String>)> =
+        settled.iter().filter_map(|one| one.chat.clone()).collect();
+    conversations::set_portal_chats(&mut tx, &unique_chats(chats)).await?;
+    for (conversation, wa_id) in settled.iter().filter_map(|one| one.alias.clone()) {
+        learn_alias(&mut tx, conversation, &wa_id).await?;
+    }
     let changes = settled
         .iter()
         .filter_map(|one| one.change.clone())
@@ -172,12 +183,6 @@ async fn write(app: &App, settled: &[Settled]) -> Result<(), store::Error> {
     let mut tasks: Vec<NewTask> = settled.iter().flat_map(|one| one.tasks.clone()).collect();
     confirm_at_once(&mut tx, &mut tasks, now).await?;
     lanes::enqueue(&mut tx, &tasks).await?;
-    let chats: Vec<(Uuid, i64, Option<String>)> =
-        settled.iter().filter_map(|one| one.chat.clone()).collect();
-    conversations::set_portal_chats(&mut tx, &unique_chats(chats)).await?;
-    for (conversation, wa_id) in settled.iter().filter_map(|one| one.alias.clone()) {
-        learn_alias(&mut tx, conversation, &wa_id).await?;
-    }
     tx.commit().await
 }
 
@@ -244,8 +249,9 @@ async fn confirm_at_once(
     Ok(())
 }
 
-fn unique_chats(chats: Vec<(Uuid, i64, Option<String>)>) -> Vec<(Uuid, i64, Option<String>)> {
+fn unique_chats(mut chats: Vec<(Uuid, i64, Option<String>)>) -> Vec<(Uuid, i64, Option<String>)> {
     let mut seen = HashSet::new();
+    chats.sort_by_key(|(conversation, ..)| *conversation);
     chats
         .into_iter()
         .filter(|(conversation, ..)| seen.insert(*conversation))

@@ -272,7 +272,15 @@ fn edit(
                 id: original.to_owned(),
                 ..message.clone()
             };
-            post(work, receipt, phone, conversation, &in_its_place, content, false);
+            post(
+                work,
+                receipt,
+                phone,
+                conversation,
+                &in_its_place,
+                content,
+                false,
+            );
         } else {
             let why = "the edited message was taken back before";
             nothing_to_do(work, receipt, phone, conversation, message, "edit", why);
