@@ -20,6 +20,7 @@ mod doors;
 mod house;
 mod identity;
 mod inbound;
+mod interleavings;
 mod lifecycle;
 mod limits;
 mod outages;

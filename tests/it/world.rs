@@ -299,6 +299,16 @@ impl World {
         value
     }
 
+    /// Takes the portal's limits away, there and here: for tests that are not about them and make many calls.
+    pub async fn without_limits(&self) {
+        self.portal
+            .faults()
+            .set(portal::Fault::Unlimited, portal::When::Always);
+        let instance = format!("bitrix/instances/{}", self.instance);
+        let limits = json!({ "calls_per_second": 1000, "burst": 1000 });
+        self.api.patch(&instance, limits).await;
+    }
+
     /// Waits until nothing that was acknowledged waits to be translated or delivered.
     pub async fn comes_to_rest(&self) {
         self.api

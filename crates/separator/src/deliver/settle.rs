@@ -164,7 +164,12 @@ pub(super) async fn keep_ledger(app: Arc<App>, mut entries: mpsc::Receiver<Entry
             started.extend(entry.started);
             settled.extend(entry.settled);
         }
-        let marked = match write(&app, &started, &settled).await {
+        let mut written = write(&app, &started, &settled).await;
+        while written.as_ref().is_err_and(store::Error::is_conflict) {
+            tracing::warn!("another writer was in the way; writing again");
+            written = write(&app, &started, &settled).await;
+        }
+        let marked = match written {
             Ok(()) => Ok(()),
             // What begins can be told that it may not; what ended must be written.
             Err(error) => {
@@ -230,9 +235,12 @@ async fn raise_alarm(app: &App, settled: &Settled) {
 async fn write(app: &App, started: &[Uuid], settled: &[Settled]) -> Result<(), store::Error> {
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
-    lanes::mark_started(&mut tx, started, now).await?;
-    if settled.is_empty() {
-        return tx.commit().await;
+    // Tables in the order in which intake writes them, so that neither waits for the other in a circle.
+    let chats: Vec<(Uuid, i64, Option<String>)> =
+        settled.iter().filter_map(|one| one.chat.clone()).collect();
+    conversations::set_portal_chats(&mut tx, &unique_chats(chats)).await?;
+    for (conversation, wa_id) in settled.iter().filter_map(|one| one.alias.clone()) {
+        learn_alias(&mut tx, conversation, &wa_id).await?;
     }
     let changes = settled
         .iter()
@@ -244,16 +252,11 @@ async fn write(app: &App, started: &[Uuid], settled: &[Settled]) -> Result<(), s
         .map(|one| (&one.row, one.ending.clone()))
         .collect();
     look_at_once(&mut tx, &mut endings, now).await?;
+    lanes::mark_started(&mut tx, started, now).await?;
     lanes::settle(&mut tx, &endings, now).await?;
     let mut tasks: Vec<NewTask> = settled.iter().flat_map(|one| one.tasks.clone()).collect();
     confirm_at_once(&mut tx, &mut tasks, now).await?;
     lanes::enqueue(&mut tx, &tasks).await?;
-    let chats: Vec<(Uuid, i64, Option<String>)> =
-        settled.iter().filter_map(|one| one.chat.clone()).collect();
-    conversations::set_portal_chats(&mut tx, &unique_chats(chats)).await?;
-    for (conversation, wa_id) in settled.iter().filter_map(|one| one.alias.clone()) {
-        learn_alias(&mut tx, conversation, &wa_id).await?;
-    }
     tx.commit().await
 }
 
@@ -320,8 +323,9 @@ async fn confirm_at_once(
     Ok(())
 }
 
-fn unique_chats(chats: Vec<(Uuid, i64, Option<String>)>) -> Vec<(Uuid, i64, Option<String>)> {
+fn unique_chats(mut chats: Vec<(Uuid, i64, Option<String>)>) -> Vec<(Uuid, i64, Option<String>)> {
     let mut seen = HashSet::new();
+    chats.sort_by_key(|(conversation, ..)| *conversation);
     chats
         .into_iter()
         .filter(|(conversation, ..)| seen.insert(*conversation))

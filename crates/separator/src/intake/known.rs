@@ -101,6 +101,9 @@ impl Questions {
                 | whatsapp::webhook::MessageBody::Revoke {
                     original_message_id,
                 } => {
+                    // A change that overtakes what it changes settles that as well.
+                    self.deeds
+                        .push(inbound_deed(phone_number_id, original_message_id));
                     self.wamids.push(original_message_id.clone());
                 }
                 whatsapp::webhook::MessageBody::System(system) => {
