@@ -293,8 +293,8 @@ impl World {
             "messaging_product": "whatsapp",
             "metadata": { "display_phone_number": "4915755501234", "phone_number_id": self.number },
         });
-        for (name, field) in fields.as_object().unwrap() {
-            value[name] = field.clone();
+        if let Value::Object(fields) = fields {
+            value.as_object_mut().unwrap().extend(fields);
         }
         value
     }

@@ -247,6 +247,26 @@ impl Known {
             .insert((conversation.phone, conversation.person), conversation);
     }
 
+    /// Gives a person's conversations to another person, where that one has none with the same number; gives the
+    /// numbers.
+    pub(crate) fn hand_over(&mut self, from: Uuid, to: Uuid) -> Vec<Uuid> {
+        let phones: Vec<Uuid> = self
+            .conversations
+            .keys()
+            .filter(|(phone, person)| {
+                *person == from && !self.conversations.contains_key(&(*phone, to))
+            })
+            .map(|(phone, _)| *phone)
+            .collect();
+        for phone in &phones {
+            if let Some(mut conversation) = self.conversations.remove(&(*phone, from)) {
+                conversation.person = to;
+                self.add_conversation(conversation);
+            }
+        }
+        phones
+    }
+
     pub(crate) fn add_message(&mut self, facts: Facts) {
         if let Some(wamid) = &facts.wamid {
             self.by_wamid.insert((facts.phone, wamid.clone()), facts.id);

@@ -414,8 +414,9 @@ pub async fn heads(
     let sql = format!(
         "SELECT o.id, o.lane, o.side, o.seq, o.phone_id, o.message_id, o.created_at, o.attempts, o.started_at, \
          o.payload, m.state AS message_state, m.wamid, m.origin, m.im_message_id, c.id AS conversation_id, c.chat_ref, \
-         c.im_chat_id, c.session_id, p.user_ref, p.name, p.wa_id, p.user_id, p.username, d.id AS media_id, d.state AS media_state, \
-         d.error AS media_error, d.name AS media_name, d.mime_type, d.size, d.remote_id \
+         c.im_chat_id, c.session_id, COALESCE(c.user_ref, p.user_ref) AS user_ref, p.name, p.wa_id, p.user_id, \
+         p.username, d.id AS media_id, d.state AS media_state, d.error AS media_error, \
+         d.name AS media_name, d.mime_type, d.size, d.remote_id \
          FROM lanes l \
          JOIN outbox o ON o.lane = l.id AND o.side = l.side AND o.seq >= l.head_seq AND o.seq < l.head_seq + {per_lane} \
          LEFT JOIN messages m ON m.id = o.message_id \
