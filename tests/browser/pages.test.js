@@ -60,6 +60,8 @@ describe("the sandbox", () => {
     await phone.locator("#file").setInputFiles({ name: "mine.png", mimeType: "image/png", buffer: png(320, 320) });
     await phone.locator(".bubble.mine img").waitFor();
     await loaded(line.locator(".message.customer img"));
+    await showsTheEnd(phone);
+    await showsTheEnd(line);
 
     await picture(phone, "phone-1280");
     await picture(line, "open-line-1280");
@@ -161,6 +163,10 @@ const openChat = (line, name) => line.getByRole("button", { name: new RegExp(nam
 const phoneBubble = (phone, text) => phone.locator(".bubble", { has: phone.locator(".content", { hasText: text }) });
 const operatorBubble = (line, text) => line.locator(".message", { has: line.locator(".text", { hasText: text }) });
 const sidewaysScroll = (page) => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+const showsTheEnd = (page) => page.waitForFunction(() => {
+  const list = document.getElementById("messages");
+  return list.scrollHeight - list.scrollTop - list.clientHeight < 2;
+});
 const loaded = (image) => image.evaluate((node) => node.decode());
 
 async function findings(page) {

@@ -8,7 +8,7 @@ const REACTIONS = ['👍', '❤️', '😂', '😮', '🙏'];
 const PAUSE = 200;
 const OUT_OF_REACH = 'The sandbox is out of reach.';
 
-const view = { number: null, customer: null, state: null, quoted: null, drawn: '' };
+const view = { number: null, customer: null, state: null, quoted: null, drawn: '', following: true, scrolled: 0 };
 
 // --- talking to the sandbox ---------------------------------------------------------------------------------------
 
@@ -156,18 +156,23 @@ function drawChat(state) {
   find('window-note').hidden = thread.window_open || !state.faults.window;
   find('typing').textContent = thread.typing ? 'The business is typing …' : '';
   const list = find('messages');
-  const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 60;
   const drawn = JSON.stringify([view.customer, thread]);
   if (drawn !== view.drawn) {
     const other = !view.drawn.startsWith(JSON.stringify([view.customer]).slice(0, -1));
     view.drawn = drawn;
     list.replaceChildren(...bubbles(thread));
-    if (atEnd || other) list.scrollTop = list.scrollHeight;
+    if (other) view.following = true;
+    follow();
   }
   const unread = thread.messages.some((message) => message.direction === 'to_customer' && message.progress === 'delivered' && message.body.type !== 'reaction');
   if (unread && find('auto-read').checked && document.visibilityState === 'visible') {
     attempt(() => call('POST', '/sandbox/read', { number: view.number, customer: view.customer }));
   }
+}
+
+// Keeps the end in sight for whoever was there, also when a picture arrives later than its place.
+function follow() {
+  if (view.following) find('messages').scrollTop = find('messages').scrollHeight;
 }
 
 // Edits, removals and reactions are messages of their own; here they are put on what they are about.
@@ -503,6 +508,12 @@ const KINDS = [
 // --- wiring -------------------------------------------------------------------------------------------------------
 
 document.body.dataset.view = 'people';
+find('messages').addEventListener('scroll', ({ target }) => {
+  const atEnd = target.scrollHeight - target.scrollTop - target.clientHeight < 60;
+  view.following = atEnd || (view.following && target.scrollTop >= view.scrolled);
+  view.scrolled = target.scrollTop;
+});
+find('messages').addEventListener('load', follow, true);
 find('composer').addEventListener('submit', (event) => { event.preventDefault(); attempt(sendText); });
 find('text').addEventListener('keydown', (event) => {
   if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;

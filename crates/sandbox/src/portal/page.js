@@ -18,6 +18,10 @@ const view = {
   attached: [],
   /** `{kind: "quote" | "edit", id}` while the next text quotes or replaces a message. */
   context: null,
+  /** Whether the end of the chat stays in sight. */
+  following: true,
+  /** Where the chat was scrolled to; only a person scrolls up. */
+  scrolled: 0,
 };
 
 // --- talking to the portal ---
@@ -224,7 +228,6 @@ function drawChat(chat) {
     [chat.user_phone, `line ${chat.line}`, chat.connector, session].filter(Boolean).join(" · ");
   element("close-session").disabled = !chat.session_open;
   const list = element("messages");
-  const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 80;
   for (const message of chat.messages) {
     const source = JSON.stringify(message);
     const known = view.drawn.get(message.id);
@@ -234,7 +237,13 @@ function drawChat(chat) {
     else list.append(node);
     view.drawn.set(message.id, { source, node });
   }
-  if (atEnd) list.scrollTop = list.scrollHeight;
+  follow();
+}
+
+/** Keeps the end in sight for whoever was there, also when a picture arrives later than its place. */
+function follow() {
+  const list = element("messages");
+  if (view.following) list.scrollTop = list.scrollHeight;
 }
 
 function drawChats(chats) {
@@ -484,6 +493,7 @@ function openChat(id) {
     setContext(null);
   }
   view.chat = id;
+  view.following = true;
   history.replaceState(null, "", `#${id}`);
   element("screen").classList.add("open");
   refresh().then(() => element("answer").focus());
@@ -529,7 +539,8 @@ async function send() {
   element("answer").value = "";
   view.attached = [];
   drawAttached();
-  element("messages").scrollTop = element("messages").scrollHeight;
+  view.following = true;
+  follow();
 }
 
 /** Puts a tag around what is selected. */
@@ -542,6 +553,12 @@ function wrap(tag) {
   area.focus();
 }
 
+element("messages").addEventListener("scroll", ({ target }) => {
+  const atEnd = target.scrollHeight - target.scrollTop - target.clientHeight < 80;
+  view.following = atEnd || (view.following && target.scrollTop >= view.scrolled);
+  view.scrolled = target.scrollTop;
+});
+element("messages").addEventListener("load", follow, true);
 element("composer").addEventListener("submit", (event) => {
   event.preventDefault();
   attempt(send);

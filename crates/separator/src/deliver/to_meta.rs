@@ -29,6 +29,7 @@ use super::{
 use crate::{
     account,
     app::App,
+    identifiers::Ids,
     intake::callback_data,
     lease::Lease,
     media::{self, UploadError},
@@ -142,6 +143,8 @@ pub(super) async fn run(
         if stop.is_cancelled() && flights.is_empty() {
             return;
         }
+        // A rest may be long; the set-up as it was must not be kept in memory by everyone who rests.
+        drop(registry);
         let rest = again_at
             .since(app.clock.now())
             .max(Duration::from_millis(1));
@@ -247,7 +250,7 @@ fn choose(
 
 /// A send of which a status tells that it happened, although it is not settled: its answer was lost.
 fn told_by_status(app: &App, row: Claimed, now: Millis) -> Settled {
-    let confirm = confirmation(app, &row, now);
+    let confirm = confirmation(&app.ids, &row, now);
     let mut settled = Settled::new(row, Ending::Done).tells(
         now,
         None,
@@ -517,11 +520,11 @@ fn media_message(
 }
 
 /// The confirmation that the portal waits for, due when Meta says `sent` or after 40 seconds.
-fn confirmation(app: &App, row: &Claimed, now: Millis) -> Option<NewTask> {
+pub(super) fn confirmation(ids: &Ids, row: &Claimed, now: Millis) -> Option<NewTask> {
     let confirm = row.task.confirmation()?.clone();
     let message = row.message?;
     Some(NewTask {
-        id: app.ids.next(),
+        id: ids.next(),
         lane: message,
         side: Side::Portal,
         phone: row.phone,
@@ -616,7 +619,7 @@ fn accepted(
             (peer.wa_id.is_some() && peer.wa_id.as_ref() != Some(&wa_id))
                 .then_some((peer.id, wa_id))
         });
-    let confirm = confirmation(app, &row, now);
+    let confirm = confirmation(&app.ids, &row, now);
     let caption = caption_of_sound(app, &row, kind, now);
     let detail = match &sent.message_status {
         Some(status) => format!("{} ({status})", sent.wamid),

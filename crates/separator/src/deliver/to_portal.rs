@@ -50,8 +50,12 @@ const MOST_ITEMS: usize = 200;
 const CALL_LENGTH: Duration = Duration::from_secs(15);
 /// Calls under way at once: one of messages, others with a file each or small.
 const MOST_CALLS: usize = 4;
+/// Whoever fetches a file makes its lane due; should that come before the lane is put off, it is looked at soon.
+const LOOK_FOR_FILE: Duration = Duration::from_secs(2);
 /// An item that the portal refuses is tried this often, each time with less about the person.
 const ITEM_TRIES: i64 = 4;
+/// The pause between those tries.
+const ITEM_PAUSE: Duration = Duration::from_secs(1);
 
 /// A portal that is out of order is probed after this, then more and more rarely.
 const FIRST_REST: Duration = Duration::from_mins(1);
@@ -163,6 +167,8 @@ pub(super) async fn run(
         if stop.is_cancelled() && flights.is_empty() {
             return;
         }
+        // A rest may be long; the set-up as it was must not be kept in memory by everyone who rests.
+        drop(registry);
         let rest = again_at
             .since(app.clock.now())
             .max(Duration::from_millis(1));
@@ -340,10 +346,10 @@ fn fit(app: &App, row: &Claimed, now: Millis) -> Fit {
             Some(media) if media.state == "ready" => Fit::Go(Kind::File),
             // The text went ahead; the file has a lane of its own until it is here.
             Some(media) if media.state == "pending" && media.id == row.lane => {
-                Fit::Wait(now + Duration::from_mins(1))
+                Fit::Wait(now + LOOK_FOR_FILE)
             }
             Some(media) if media.state == "pending" && now < row.created_at + media_wait => {
-                Fit::Wait(row.created_at + media_wait)
+                Fit::Wait((row.created_at + media_wait).min(now + LOOK_FOR_FILE))
             }
             _ => Fit::Go(Kind::Post),
         },
@@ -861,7 +867,12 @@ fn refused_item(app: &App, kind: Kind, row: Claimed, why: &str, now: Millis) -> 
     }
     app.metrics.count("portal", "item_refused");
     if row.attempts + 1 < ITEM_TRIES {
-        let ending = outcome::again(row.attempts, row.created_at, now, why);
+        // The portal works; time would mend nothing and hold up what follows.
+        let ending = Ending::Later {
+            at: now + ITEM_PAUSE,
+            counts: true,
+            unknown: false,
+        };
         let detail = format!("the portal refused the message: {why}");
         return Settled::new(row, ending).tells(
             now,
