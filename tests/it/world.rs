@@ -533,6 +533,26 @@ impl Server {
         );
     }
 
+    /// Takes the PostgreSQL database away from the program, or gives it back.
+    pub fn postgres_takes_connections(&self, takes: bool) {
+        let url = Url::parse(self.database.as_deref().unwrap()).unwrap();
+        let name = url.path().trim_start_matches('/');
+        let mut server = url.clone();
+        server.set_path("postgres");
+        psql(
+            server.as_str(),
+            &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS {takes}"),
+        );
+        if !takes {
+            psql(
+                server.as_str(),
+                &format!(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+                ),
+            );
+        }
+    }
+
     /// Starts the program and waits until it is ready.
     pub async fn start(&mut self) {
         self.spawn();
