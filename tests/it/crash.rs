@@ -120,13 +120,19 @@ impl Traffic {
             person.chat = chat.map(|chat| chat.id);
             let arrived = chat.map_or(0, |chat| {
                 let by_customer = |author| author == Author::Customer;
-                chat.messages.iter().filter(|message| by_customer(message.author)).count()
+                chat.messages
+                    .iter()
+                    .filter(|message| by_customer(message.author))
+                    .count()
             });
             person.customer_waits = person.wrote.len() > arrived + UNDER_WAY;
             let digits = person.customer.phone.as_deref().unwrap();
             let received = self.graph.received(&self.number, digits).len();
-            let acknowledged =
-                person.answers.iter().filter(|(id, _)| self.portal.event_acknowledged(*id)).count();
+            let acknowledged = person
+                .answers
+                .iter()
+                .filter(|(id, _)| self.portal.event_acknowledged(*id))
+                .count();
             person.operator_waits = acknowledged > received + UNDER_WAY;
         }
     }
@@ -138,11 +144,13 @@ impl Traffic {
         }
         let text = format!("customer {index} message {}", person.wrote.len());
         let message = if person.wrote.len() % 10 == 9 {
-            self.graph.media("image", PICTURE, "image/png", Some(&text), None)
+            self.graph
+                .media("image", PICTURE, "image/png", Some(&text), None)
         } else {
             part::text(&text)
         };
-        self.graph.customer_writes(&self.number, &person.customer, message);
+        self.graph
+            .customer_writes(&self.number, &person.customer, message);
         person.wrote.push(text);
     }
 
@@ -171,7 +179,11 @@ impl Traffic {
                 .iter()
                 .filter(|chat| chat.messages.iter().any(|message| own(&message.text)))
                 .collect();
-            assert!(theirs.len() <= 1, "{} has several chats", person.customer.name);
+            assert!(
+                theirs.len() <= 1,
+                "{} has several chats",
+                person.customer.name
+            );
             let arrived: Vec<&str> = theirs
                 .iter()
                 .flat_map(|chat| &chat.messages)
@@ -179,10 +191,16 @@ impl Traffic {
                 .map(|message| message.text.as_str())
                 .collect();
             assert_eq!(arrived, person.wrote, "what {} wrote", person.customer.name);
-            let files = theirs.iter().flat_map(|chat| &chat.messages).filter(|message| {
-                message.author == Author::Customer && !message.files.is_empty()
-            });
-            assert_eq!(files.count(), person.wrote.len() / 10, "files of {}", person.customer.name);
+            let files = theirs
+                .iter()
+                .flat_map(|chat| &chat.messages)
+                .filter(|message| message.author == Author::Customer && !message.files.is_empty());
+            assert_eq!(
+                files.count(),
+                person.wrote.len() / 10,
+                "files of {}",
+                person.customer.name
+            );
             inbound += arrived.len();
             outbound += self.verify_answers(world, person).await;
         }
@@ -198,14 +216,19 @@ impl Traffic {
         let expected: Vec<&str> = person
             .answers
             .iter()
-            .filter(|(id, text)| self.portal.event_acknowledged(*id) || seen.contains(text.as_str()))
+            .filter(|(id, text)| {
+                self.portal.event_acknowledged(*id) || seen.contains(text.as_str())
+            })
             .map(|(_, text)| text.as_str())
             .collect();
         if texts != expected {
             print_doubled(world, person, &texts).await;
         }
         assert_eq!(texts, expected, "what {} received", person.customer.name);
-        for message in received.iter().filter(|message| message.body["type"] == "image") {
+        for message in received
+            .iter()
+            .filter(|message| message.body["type"] == "image")
+        {
             let bytes = message.media.as_ref().map(|Media { bytes, .. }| &bytes[..]);
             assert_eq!(bytes, Some(PICTURE), "the picture");
         }
@@ -218,7 +241,10 @@ async fn print_doubled(world: &World, person: &Person, texts: &[String]) {
     let mut seen = HashSet::new();
     let doubled: Vec<&String> = texts.iter().filter(|text| !seen.insert(*text)).collect();
     let digits = person.customer.phone.as_deref().unwrap();
-    let list = world.api.get(&format!("messages?peer={digits}&limit=200")).await;
+    let list = world
+        .api
+        .get(&format!("messages?peer={digits}&limit=200"))
+        .await;
     for message in list["items"].as_array().unwrap() {
         if doubled.iter().any(|text| message["text"] == **text) {
             let id = message["id"].as_str().unwrap();
@@ -229,24 +255,30 @@ async fn print_doubled(world: &World, person: &Person, texts: &[String]) {
 
 /// The text of a message to a customer, or its caption.
 fn said(body: &serde_json::Value) -> String {
-    let text = body["text"]["body"].as_str().or(body["image"]["caption"].as_str());
+    let text = body["text"]["body"]
+        .as_str()
+        .or(body["image"]["caption"].as_str());
     text.unwrap_or_default().to_owned()
 }
 
 /// A picture of one point.
 const PICTURE: &[u8] = &[
-    0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a, 0, 0, 0, 0x0d, b'I', b'H', b'D', b'R', 0, 0, 0, 1,
-    0, 0, 0, 1, 8, 6, 0, 0, 0, 0x1f, 0x15, 0xc4, 0x89, 0, 0, 0, 0x0d, b'I', b'D', b'A', b'T', 0x78,
-    0x9c, 0x62, 0, 1, 0, 0, 5, 0, 1, 0x0d, 0x0a, 0x2d, 0xb4, 0, 0, 0, 0, b'I', b'E', b'N', b'D', 0xae,
-    0x42, 0x60, 0x82,
+    0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a, 0, 0, 0, 0x0d, b'I', b'H', b'D', b'R', 0, 0, 0,
+    1, 0, 0, 0, 1, 8, 6, 0, 0, 0, 0x1f, 0x15, 0xc4, 0x89, 0, 0, 0, 0x0d, b'I', b'D', b'A', b'T',
+    0x78, 0x9c, 0x62, 0, 1, 0, 0, 5, 0, 1, 0x0d, 0x0a, 0x2d, 0xb4, 0, 0, 0, 0, b'I', b'E', b'N',
+    b'D', 0xae, 0x42, 0x60, 0x82,
 ];
 
 async fn world() -> World {
     let mut options = Options::default();
     // Longer than what waits at Meta takes to come after a restart, so that no status is missed.
-    options.variables.insert("SEPARATOR_UNKNOWN_WAIT", "3".to_owned());
+    options
+        .variables
+        .insert("SEPARATOR_UNKNOWN_WAIT", "3".to_owned());
     // Files that take their time must not change the order that is checked here.
-    options.variables.insert("SEPARATOR_MEDIA_WAIT", "60".to_owned());
+    options
+        .variables
+        .insert("SEPARATOR_MEDIA_WAIT", "60".to_owned());
     options.graph.webhook_lanes = 4;
     options.graph.webhook_gather = 20;
     options.graph.retry = Retry {
@@ -257,7 +289,13 @@ async fn world() -> World {
     let world = World::with(options).await;
     world.portal.faults().set(Fault::Unlimited, When::Always);
     let instance = format!("bitrix/instances/{}", world.instance);
-    world.api.patch(&instance, json!({ "calls_per_second": 1000, "burst": 1000 })).await;
+    world
+        .api
+        .patch(
+            &instance,
+            json!({ "calls_per_second": 1000, "burst": 1000 }),
+        )
+        .await;
     world
 }
 
@@ -269,7 +307,11 @@ async fn storm(seed: u64, kills: u32) -> (usize, usize) {
     let traffic = tokio::spawn(Traffic::new(&world, seed).run(Arc::clone(&stop)));
     for kill in 0..kills {
         // Mostly soon, also while it starts; now and then late enough for what is unknown to be settled.
-        let life = if kill % 10 == 9 { 4500 } else { 20 + chance.below(1000) };
+        let life = if kill % 10 == 9 {
+            4500
+        } else {
+            20 + chance.below(1000)
+        };
         tokio::time::sleep(Duration::from_millis(life)).await;
         world.server.kill();
         world.server.spawn();
@@ -279,7 +321,10 @@ async fn storm(seed: u64, kills: u32) -> (usize, usize) {
     world.server.ready().await;
     let ended = Instant::now();
     settled(&world.api, &world).await;
-    println!("{kills} kills, then settled after {} ms", ended.elapsed().as_millis());
+    println!(
+        "{kills} kills, then settled after {} ms",
+        ended.elapsed().as_millis()
+    );
     let carried = traffic.verify(&world).await;
     world.ends_clean().await;
     carried
@@ -291,10 +336,17 @@ async fn settled(api: &Api, world: &World) {
     loop {
         let queue = api.get("queue").await;
         let idle = queue["depth"] == 0 && queue["receipts"]["depth"] == 0;
-        if idle && world.graph.counters().updates_waiting() == 0 && world.portals.events_waiting() == 0 {
+        if idle
+            && world.graph.counters().updates_waiting() == 0
+            && world.portals.events_waiting() == 0
+        {
             return;
         }
-        assert!(Instant::now() < deadline, "still under way: {queue:#}\n{}", world.server.log_tail());
+        assert!(
+            Instant::now() < deadline,
+            "still under way: {queue:#}\n{}",
+            world.server.log_tail()
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -306,12 +358,17 @@ fn number_from(variable: &str) -> Option<u64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_again_and_again_under_load_it_loses_doubles_and_swaps_nothing() {
     let kills = number_from("SEPARATOR_TEST_KILLS").map_or(KILLS, |kills| kills as u32);
-    let seed = number_from("SEPARATOR_TEST_SEED")
-        .unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0);
+    let seed =
+        number_from("SEPARATOR_TEST_SEED").unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0);
     println!("SEPARATOR_TEST_SEED={seed} SEPARATOR_TEST_KILLS={kills}");
     let begun = Instant::now();
     let storms: Vec<_> = (0..STORMS)
-        .map(|index| tokio::spawn(storm(seed.wrapping_add(index.into()), kills.div_ceil(STORMS))))
+        .map(|index| {
+            tokio::spawn(storm(
+                seed.wrapping_add(index.into()),
+                kills.div_ceil(STORMS),
+            ))
+        })
         .collect();
     let (mut inbound, mut outbound) = (0, 0);
     for storm in storms {

@@ -367,7 +367,11 @@ async fn what_is_signed_but_not_understood_is_kept_and_shown() {
         webhook_of(waba, &world.number, &[json!("a message")]).to_string(),
     ];
     for body in &bodies {
-        assert_eq!(world.post_webhook(META, body.as_bytes()).await, 200, "{body}");
+        assert_eq!(
+            world.post_webhook(META, body.as_bytes()).await,
+            200,
+            "{body}"
+        );
     }
     assert_eq!(world.post_webhook(META, b"\xff\xfe\x00").await, 200);
     let kept = world.kept("not_understood", bodies.len() + 1).await;

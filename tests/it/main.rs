@@ -22,5 +22,7 @@ mod identity;
 mod inbound;
 mod lifecycle;
 mod outbound;
+mod readme;
 mod statuses;
+mod upgrade;
 mod world;

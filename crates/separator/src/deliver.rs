@@ -152,7 +152,10 @@ pub async fn run(app: Arc<App>, lease: Lease, stop: CancellationToken) {
                 (Side::Portal, None) => continue,
             };
             // A worker ends only with the program. Where one broke off, another takes its place at the next look.
-            if wakes.get(&destination).is_some_and(|(_, worker)| worker.is_finished()) {
+            if wakes
+                .get(&destination)
+                .is_some_and(|(_, worker)| worker.is_finished())
+            {
                 tracing::error!(?destination, "a worker broke off; another takes its place");
                 wakes.remove(&destination);
             }

@@ -322,7 +322,12 @@ fn take_off(
     phone: &Phone,
     row: Claimed,
 ) -> impl Future<Output = Landed> + use<> {
-    let task = tokio::spawn(send(Arc::clone(app), lease.clone(), phone.clone(), row.clone()));
+    let task = tokio::spawn(send(
+        Arc::clone(app),
+        lease.clone(),
+        phone.clone(),
+        row.clone(),
+    ));
     async move {
         let result = task.await.unwrap_or_else(|error| {
             tracing::error!(%error, "a send broke off");

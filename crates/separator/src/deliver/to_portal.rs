@@ -329,7 +329,11 @@ fn fit(app: &App, row: &Claimed, now: Millis) -> Fit {
     if let (Task::Post { .. }, Some(started_at)) = (&row.task, row.started_at) {
         // Cut off, by a crash perhaps a moment ago: the portal may still be at it.
         let ended_at = started_at + look_up_after(app);
-        return if now < ended_at { Fit::Wait(ended_at) } else { Fit::Go(Kind::LookUp) };
+        return if now < ended_at {
+            Fit::Wait(ended_at)
+        } else {
+            Fit::Go(Kind::LookUp)
+        };
     }
     match &row.task {
         Task::Post { .. } => match &row.media {
@@ -410,13 +414,23 @@ fn take_off(
 /// by one, and is given up.
 fn broke_off(app: &App, kind: Kind, rows: Vec<Claimed>, now: Millis) -> Vec<Settled> {
     if rows.len() == 1 {
-        return all(rows, |row| give_up(row, "the program failed while delivering it", now));
+        return all(rows, |row| {
+            give_up(row, "the program failed while delivering it", now)
+        });
     }
     // Only a post may not be repeated without looking.
     let unknown = kind == Kind::Post;
-    let at = if unknown { now + look_up_after(app) } else { now };
+    let at = if unknown {
+        now + look_up_after(app)
+    } else {
+        now
+    };
     all(rows, |row| {
-        let ending = Ending::Later { at, counts: true, unknown };
+        let ending = Ending::Later {
+            at,
+            counts: true,
+            unknown,
+        };
         Settled::new(row, ending).tells(now, None, "broke off", None)
     })
 }
@@ -782,7 +796,13 @@ fn accepted(
 
 /// The file of a message whose text is in the chat already; it has a lane of its own.
 fn file_follows(app: &App, phone: &Phone, row: &Claimed, now: Millis) -> Option<NewTask> {
-    let (Task::Post { external_id, note, .. }, Some(file)) = (&row.task, &row.media) else {
+    let (
+        Task::Post {
+            external_id, note, ..
+        },
+        Some(file),
+    ) = (&row.task, &row.media)
+    else {
         return None;
     };
     Some(NewTask {
