@@ -188,6 +188,8 @@ impl Traffic {
                 .iter()
                 .flat_map(|chat| &chat.messages)
                 .filter(|message| message.author == Author::Customer)
+                // A file that could not be fetched, because the program was gone, follows by itself.
+                .filter(|message| !message.text.is_empty() || message.files.is_empty())
                 .map(|message| message.text.as_str())
                 .collect();
             assert_eq!(arrived, person.wrote, "what {} wrote", person.customer.name);

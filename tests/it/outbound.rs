@@ -6,7 +6,7 @@ use sandbox::{
 };
 use serde_json::{Value, json};
 
-use crate::world::{Options, World, lena};
+use crate::world::{World, lena};
 
 /// The customer writes first; gives the chat.
 async fn opened(world: &World) -> Chat {

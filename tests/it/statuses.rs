@@ -191,7 +191,7 @@ async fn a_message_is_confirmed_once_when_meta_says_sent_and_not_before() {
     assert_eq!(confirmations(&world, id), Vec::<Value>::new());
     world.graph.faults().off(Fault::WebhookHeld);
     let done = bubble(&world, id, "the confirmation", |message| message.delivered).await;
-    assert_eq!(done.external_ids, [wamid.clone()]);
+    assert_eq!(done.external_ids, std::slice::from_ref(&wamid));
     world.message_is(&wamid, "delivered").await;
     world.graph.read_message(&wamid);
     world.message_is(&wamid, "read").await;

@@ -31,6 +31,8 @@ use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+#[cfg(test)]
+pub(crate) use self::folder::tests::DataDir;
 use self::{
     failure::Failure,
     fetch::{Access, Fetcher},

@@ -267,8 +267,11 @@ pub async fn works_again<P: Parts>(app: &Arc<P>, instance: Uuid) {
         .map(str::to_owned)
         .filter(|scope| !scope.is_empty())
         .collect();
+    let problem = install::missing_scopes(&granted);
+    if known.problem == problem {
+        return;
+    }
     let cleared = async {
-        let problem = install::missing_scopes(&granted);
         instances::set_state(app.store(), instance, known.state, problem.as_deref()).await?;
         authorized(app.as_ref(), instance).await
     };

@@ -53,7 +53,8 @@ const FIELDS: &[Field] = &[
     Field::optional(
         "instance",
         Shape::Id,
-        "The portal it is linked to. Setting it makes the connector and the open line there; null unlinks.",
+        "The portal it is linked to. Setting it makes the connector and the open line there, setting it again puts them \
+         right; null unlinks.",
         "0199f1c2-5555-7a41-9c55-2f0e8b1d6a90",
     ),
     Field::defaulted(
@@ -438,7 +439,8 @@ async fn change(call: Call) -> Outcome {
                 .change
                 .sms_service
                 .is_some_and(|service| service != before.sms_service));
-    if linked_to != before.instance_id || published_anew {
+    // Naming the portal that it is linked to already puts right what went wrong there since.
+    if asked.instance.is_some() || published_anew {
         link(&call, id, linked_to).await?;
     }
     one(&*call.changed().await?, id)

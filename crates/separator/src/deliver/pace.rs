@@ -77,6 +77,8 @@ struct State {
     bucket: Bucket,
     closed_until: Millis,
     strikes: u32,
+    /// Whether it is known to work: not so after a start, because what was found before is not in memory.
+    works: bool,
 }
 
 impl Pace {
@@ -91,6 +93,7 @@ impl Pace {
                 bucket,
                 closed_until: Millis(0),
                 strikes: 0,
+                works: false,
             }),
         }
     }
@@ -137,13 +140,16 @@ impl Pace {
         }
         let wait = (first * 2_u32.saturating_pow(state.strikes.min(16))).min(most);
         state.strikes += 1;
+        state.works = false;
         state.closed_until = now + wait;
         wait
     }
 
-    /// The destination works; gives whether it was out of order before.
+    /// The destination works; gives whether that is news.
     pub fn works(&self) -> bool {
-        std::mem::take(&mut self.lock().strikes) > 0
+        let mut state = self.lock();
+        state.strikes = 0;
+        !std::mem::replace(&mut state.works, true)
     }
 
     /// Somebody mended the destination: it may be tried at once.

@@ -29,6 +29,7 @@ use super::{
 use crate::{
     account,
     app::App,
+    identifiers::Ids,
     intake::callback_data,
     lease::Lease,
     media::{self, UploadError},
@@ -247,7 +248,7 @@ fn choose(
 
 /// A send of which a status tells that it happened, although it is not settled: its answer was lost.
 fn told_by_status(app: &App, row: Claimed, now: Millis) -> Settled {
-    let confirm = confirmation(app, &row, now);
+    let confirm = confirmation(&app.ids, &row, now);
     let mut settled = Settled::new(row, Ending::Done).tells(
         now,
         None,
@@ -517,11 +518,11 @@ fn media_message(
 }
 
 /// The confirmation that the portal waits for, due when Meta says `sent` or after 40 seconds.
-fn confirmation(app: &App, row: &Claimed, now: Millis) -> Option<NewTask> {
+pub(super) fn confirmation(ids: &Ids, row: &Claimed, now: Millis) -> Option<NewTask> {
     let confirm = row.task.confirmation()?.clone();
     let message = row.message?;
     Some(NewTask {
-        id: app.ids.next(),
+        id: ids.next(),
         lane: message,
         side: Side::Portal,
         phone: row.phone,
@@ -616,7 +617,7 @@ fn accepted(
             (peer.wa_id.is_some() && peer.wa_id.as_ref() != Some(&wa_id))
                 .then_some((peer.id, wa_id))
         });
-    let confirm = confirmation(app, &row, now);
+    let confirm = confirmation(&app.ids, &row, now);
     let caption = caption_of_sound(app, &row, kind, now);
     let detail = match &sent.message_status {
         Some(status) => format!("{} ({status})", sent.wamid),

@@ -50,8 +50,12 @@ const MOST_ITEMS: usize = 200;
 const CALL_LENGTH: Duration = Duration::from_secs(15);
 /// Calls under way at once: one of messages, others with a file each or small.
 const MOST_CALLS: usize = 4;
+/// Whoever fetches a file makes its lane due; should that come before the lane is put off, it is looked at soon.
+const LOOK_FOR_FILE: Duration = Duration::from_secs(2);
 /// An item that the portal refuses is tried this often, each time with less about the person.
 const ITEM_TRIES: i64 = 4;
+/// The pause between those tries.
+const ITEM_PAUSE: Duration = Duration::from_secs(1);
 
 /// A portal that is out of order is probed after this, then more and more rarely.
 const FIRST_REST: Duration = Duration::from_mins(1);
@@ -340,10 +344,10 @@ fn fit(app: &App, row: &Claimed, now: Millis) -> Fit {
             Some(media) if media.state == "ready" => Fit::Go(Kind::File),
             // The text went ahead; the file has a lane of its own until it is here.
             Some(media) if media.state == "pending" && media.id == row.lane => {
-                Fit::Wait(now + Duration::from_mins(1))
+                Fit::Wait(now + LOOK_FOR_FILE)
             }
             Some(media) if media.state == "pending" && now < row.created_at + media_wait => {
-                Fit::Wait(row.created_at + media_wait)
+                Fit::Wait((row.created_at + media_wait).min(now + LOOK_FOR_FILE))
             }
             _ => Fit::Go(Kind::Post),
         },
@@ -503,19 +507,27 @@ async fn call(
     };
     let line = LineId(line);
     let began = app.clock.now();
+    let (rows, mut stale) = if kind == Kind::Confirm {
+        without_stale(rows, connector, line, began)
+    } else {
+        (rows, Vec::new())
+    };
+    if rows.is_empty() {
+        return stale;
+    }
     let request = match request(app, phone, connector, line, kind, &rows).await {
         Ok(request) => request,
         Err(error) => {
             tracing::error!(%error, "a call could not be prepared");
-            return rows
-                .into_iter()
-                .map(|row| Settled::new(row, outcome::wait(began, Duration::from_secs(1))))
-                .collect();
+            stale.extend(all(rows, |row| {
+                Settled::new(row, outcome::wait(began, Duration::from_secs(1)))
+            }));
+            return stale;
         }
     };
     let answer = portal::call(app, instance, &request.method, &request.params).await;
     let now = app.clock.now();
-    match answer {
+    let settled = match answer {
         Ok(answer) => {
             if pace.works() {
                 portal::works_again(app, instance.id).await;
@@ -533,7 +545,31 @@ async fn call(
             let why = format!("{}: {error}", request.method);
             failed_call(app, instance, phone, pace, rows, &error, &why, cut).await
         }
-    }
+    };
+    stale.extend(settled);
+    stale
+}
+
+/// Confirmations for the number's present line; and, settled, those for a line that it had before: its portal is another
+/// one now, or the line is gone, and neither would take them.
+fn without_stale(
+    rows: Vec<Claimed>,
+    connector: &str,
+    line: LineId,
+    now: Millis,
+) -> (Vec<Claimed>, Vec<Settled>) {
+    let present = |row: &Claimed| match &row.task {
+        Task::Confirm(confirm) => {
+            confirm.line == line.0 && confirm.connector.eq_ignore_ascii_case(connector)
+        }
+        _ => true,
+    };
+    let (rows, stale): (Vec<Claimed>, Vec<Claimed>) = rows.into_iter().partition(present);
+    let stale = all(stale, |row| {
+        let detail = "the number has another line now";
+        Settled::new(row, Ending::Done).tells(now, None, "not confirmed", Some(detail))
+    });
+    (rows, stale)
 }
 
 /// The REST call for rows of one kind.
@@ -573,13 +609,7 @@ async fn request(
                 };
                 delivered.push(delivery(app, row, confirm).await?);
             }
-            // The event's own connector and line, even if the number was linked anew since.
-            let of_event = rows.iter().find_map(|row| match &row.task {
-                Task::Confirm(confirm) => Some((confirm.connector.clone(), LineId(confirm.line))),
-                _ => None,
-            });
-            let (connector, line) = of_event.unwrap_or_else(|| (connector.to_owned(), line));
-            connector::send_status_delivery(&connector, line, &delivered)
+            connector::send_status_delivery(connector, line, &delivered)
         }
     })
 }
@@ -835,7 +865,12 @@ fn refused_item(app: &App, kind: Kind, row: Claimed, why: &str, now: Millis) -> 
     }
     app.metrics.count("portal", "item_refused");
     if row.attempts + 1 < ITEM_TRIES {
-        let ending = outcome::again(row.attempts, row.created_at, now, why);
+        // The portal works; time would mend nothing and hold up what follows.
+        let ending = Ending::Later {
+            at: now + ITEM_PAUSE,
+            counts: true,
+            unknown: false,
+        };
         let detail = format!("the portal refused the message: {why}");
         return Settled::new(row, ending).tells(
             now,

@@ -23,6 +23,12 @@ use crate::{
     },
 };
 
+/// Code of the error that somebody switched the connector off.
+const CONNECTOR_OFF: &str = "CONNECTOR_OFF";
+
+/// Code of the error that somebody deleted the line.
+const LINE_DELETED: &str = "LINE_DELETED";
+
 /// Works through an event.
 pub(super) fn apply(work: &mut Work<'_>, receipt: &Receipt, event: &Event) {
     let registry = work.registry;
@@ -79,7 +85,7 @@ pub(super) fn apply(work: &mut Work<'_>, receipt: &Receipt, event: &Event) {
                 disconnected(
                     work,
                     phone,
-                    "CONNECTOR_OFF",
+                    CONNECTOR_OFF,
                     "The connector was switched off on its line in Bitrix24.",
                     "Link the number again, or switch the connector on in the Contact Center.",
                 );
@@ -94,7 +100,7 @@ pub(super) fn apply(work: &mut Work<'_>, receipt: &Receipt, event: &Event) {
                 disconnected(
                     work,
                     phone,
-                    "LINE_DELETED",
+                    LINE_DELETED,
                     "The open line of this number was deleted in Bitrix24.",
                     "Link the number again: a new line is made.",
                 );
@@ -353,8 +359,19 @@ fn learn_chats(work: &mut Work<'_>, instance: &Instance, dialogs: &Dialogs) {
 }
 
 fn disconnected(work: &mut Work<'_>, phone: &Phone, code: &str, title: &str, hint: &str) {
+    // A line that is deleted takes its connector along, which is told as well, before or after: the line is the reason.
+    let line_gone = |error: &PhoneError| error.code == LINE_DELETED;
+    let told_already = work.setup.iter().any(|change| {
+        matches!(change, SetupChange::Disconnected { phone: other, error } if *other == phone.id && line_gone(error))
+    });
+    let better_reason = code == LINE_DELETED
+        && phone.connection == Connection::Error
+        && phone
+            .error
+            .as_ref()
+            .is_some_and(|error| error.code == CONNECTOR_OFF);
     // Our own unlinking and relinking fire the same event; then the number is not connected here either.
-    if phone.connection != Connection::Connected {
+    if told_already || (phone.connection != Connection::Connected && !better_reason) {
         return;
     }
     let error = PhoneError {

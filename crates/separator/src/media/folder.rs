@@ -177,10 +177,10 @@ pub(super) mod tests {
     use super::*;
 
     /// A data folder that is removed when the test ends, whichever way.
-    pub(in crate::media) struct DataDir(PathBuf);
+    pub(crate) struct DataDir(PathBuf);
 
     impl DataDir {
-        pub(in crate::media) fn new() -> Self {
+        pub(crate) fn new() -> Self {
             static COUNT: AtomicU32 = AtomicU32::new(0);
             let number = COUNT.fetch_add(1, Ordering::Relaxed);
             let name = format!("separator-media-{}-{number}", std::process::id());
@@ -189,7 +189,7 @@ pub(super) mod tests {
             Self(path)
         }
 
-        pub(in crate::media) fn path(&self) -> &Path {
+        pub(crate) fn path(&self) -> &Path {
             &self.0
         }
 

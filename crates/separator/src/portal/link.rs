@@ -56,6 +56,8 @@ pub async fn link(app: &Arc<App>, phone: Uuid, instance: Option<Uuid>) -> Result
     }
     app.reload().await?;
     if let Some(instance) = instance {
+        // Whoever links may just have mended the portal: it is not left to rest any longer.
+        app.dispatcher.pace(instance).reopen();
         app.portals.hurry(instance);
     }
     app.dispatcher.wake(phone, Side::Portal);

@@ -1,0 +1,59 @@
+//! A portal that takes two calls a second gets everything in order and never has to say that it is too much.
+
+use std::collections::BTreeMap;
+
+use sandbox::{
+    graph::{Customer, Settings},
+    portal::Author,
+};
+
+use crate::world::{Options, PATIENCE, World};
+
+const PEOPLE: usize = 60;
+const MESSAGES: usize = 8;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_at_a_limited_portal_is_carried_in_order_without_one_refusal() {
+    let options = Options::default();
+    let graph = Settings { webhook_lanes: 8, webhook_gather: 50, ..options.graph };
+    let world = World::with(Options { graph, ..options }).await;
+    let mut names = BTreeMap::new();
+    for message in 0..MESSAGES {
+        for person in 0..PEOPLE {
+            let customer = Customer::with_phone(format!("49157400000{person:02}")).named("Ann");
+            let text = format!("{person} says {message}");
+            world.customer_says(&customer, &text);
+            names.insert(person, customer);
+        }
+    }
+    let all = (PEOPLE * MESSAGES) as u64;
+    let portal = world.portal.clone();
+    let arrived =
+        world.portals.wait_until(|_| portal.counters().customer_messages >= all, PATIENCE).await;
+    assert!(arrived, "{:?}\n{}", portal.counters(), world.server.log_tail());
+    for chat in portal.chats() {
+        let said: Vec<&str> = chat
+            .messages
+            .iter()
+            .filter(|message| message.author == Author::Customer)
+            .map(|message| message.text.as_str())
+            .collect();
+        let person = said[0].split(' ').next().unwrap();
+        let expected: Vec<String> = (0..MESSAGES).map(|message| format!("{person} says {message}")).collect();
+        assert_eq!(said, expected);
+    }
+    let before = portal.counters().requests;
+    // Each is answered; the confirmations share calls as well.
+    for chat in portal.chats() {
+        world.operator_says(&chat, "answer");
+    }
+    let confirmed =
+        world.portals.wait_until(|_| portal.counters().delivered >= PEOPLE as u64, PATIENCE).await;
+    let counters = portal.counters();
+    assert!(confirmed, "{counters:?}\n{}", world.server.log_tail());
+    assert_eq!(counters.refused, 0, "{counters:?}");
+    assert!(counters.requests - before < PEOPLE as u64, "confirmations went one by one: {counters:?}");
+    let calls = counters.calls["imconnector.send.messages"];
+    assert!(calls * 4 < all, "{calls} calls for {all} messages");
+    world.ends_clean().await;
+}
