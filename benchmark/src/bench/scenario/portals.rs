@@ -22,6 +22,8 @@ const SPARSE: usize = 20;
 const BLOCKED: u64 = 5;
 /// Messages a second to the flooded portal, which takes two calls a second.
 const FLOODED: u64 = 200;
+/// How long the program is watched while nothing is sent.
+const REST: Duration = Duration::from_secs(10);
 /// Connections over which the messages come.
 const POSTERS: usize = 16;
 
@@ -37,6 +39,11 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     )
     .await?;
     rig.drained(PATIENCE).await?;
+    let process = rig.process()?;
+    let used = process.processor_time()?;
+    tokio::time::sleep(REST).await;
+    let used = (process.processor_time()? - used) / REST.as_secs_f64() * 100.0;
+    let memory = process.memory()?.now;
     let (mut calm, mut stormy, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     let mut wrong = None;
     for round in 0..bench.rounds {
@@ -67,6 +74,12 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Vec<Row>> {
         wrong: None,
     };
     Ok(vec![
+        row(
+            format!("{portals} portals just set up, at rest: of one core"),
+            "%",
+            vec![used],
+        ),
+        row("  their memory".to_owned(), "MB", vec![memory]),
         row(
             format!(
                 "{portals} portals, {} messages a second over all: p99, calm",

@@ -80,9 +80,18 @@ impl Cost {
             crowd_time: Vec::new(),
             crowd_processor: Vec::new(),
         };
-        // Once without counting: statements are prepared, pages are read.
+        // First everybody once without counting: the portal's chats are made, statements are prepared, pages are read.
         let (alone, crowd) = (bench.either(300, 60), bench.either(2000, 300));
-        one_at_a_time(rig, conversations, 50).await?;
+        let first = Flood {
+            round: *round,
+            first: 0,
+            people: conversations,
+            each: 1,
+            ordered: true,
+        };
+        *round += 1;
+        first.carry(rig, &rig.lines[0]).await?;
+        rig.drained(PATIENCE).await?;
         for _ in 0..bench.rounds {
             let process = rig.process()?;
             let before = process.processor_time()?;

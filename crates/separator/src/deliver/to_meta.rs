@@ -143,6 +143,8 @@ pub(super) async fn run(
         if stop.is_cancelled() && flights.is_empty() {
             return;
         }
+        // A rest may be long; the set-up as it was must not be kept in memory by everyone who rests.
+        drop(registry);
         let rest = again_at
             .since(app.clock.now())
             .max(Duration::from_millis(1));
