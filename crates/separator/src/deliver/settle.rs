@@ -453,10 +453,10 @@ mod tests {
     }
 
     async fn due(store: &Store, after: Duration) -> Vec<Uuid> {
-        let at = NOW + after;
-        let mut due = lanes::due(store, PHONE, Side::Portal, Priority::Confirmation, at, 10)
+        let due = lanes::due(store, PHONE, Side::Portal, NOW + after, 10)
             .await
             .unwrap();
+        let mut due: Vec<Uuid> = due.into_iter().map(|(lane, _)| lane).collect();
         due.sort_unstable();
         due
     }
