@@ -8,7 +8,7 @@ use sandbox::{
 };
 use serde_json::{Value, json};
 
-use crate::world::{CLIENT_ID, PATIENCE, World, lena};
+use crate::world::{CLIENT_ID, Options, PATIENCE, World, lena};
 
 /// Longer than an access token lives.
 const EXPIRED: Duration = Duration::from_secs(3700);
@@ -29,6 +29,7 @@ async fn refreshed(world: &World, times: u64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_needs_of_an_expired_token_make_one_refresh() {
     let world = World::start().await;
+    world.without_limits().await;
     let text = "hello";
     world.customer_says(&lena(), text);
     world.operator_sees_text(text).await;
@@ -147,7 +148,11 @@ async fn killed_while_the_authorization_server_thinks_it_recovers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_between_the_new_pair_and_saving_it_it_recovers_or_asks_for_authorization() {
-    let mut world = World::start().await;
+    let mut options = Options::default();
+    options
+        .variables
+        .insert("SEPARATOR_UNKNOWN_WAIT", "1".to_owned());
+    let mut world = World::with(options).await;
     world.expect_errors("a portal needs attention");
     let (mut recovered, mut asked) = (0, 0);
     for round in 1..=4 {

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt::Write as _,
     net::TcpListener,
+    os::fd::OwnedFd,
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::Once,
@@ -293,10 +294,20 @@ impl World {
             "messaging_product": "whatsapp",
             "metadata": { "display_phone_number": "4915755501234", "phone_number_id": self.number },
         });
-        for (name, field) in fields.as_object().unwrap() {
-            value[name] = field.clone();
+        if let Value::Object(fields) = fields {
+            value.as_object_mut().unwrap().extend(fields);
         }
         value
+    }
+
+    /// Takes the portal's limits away, there and here: for tests that are not about them and make many calls.
+    pub async fn without_limits(&self) {
+        self.portal
+            .faults()
+            .set(portal::Fault::Unlimited, portal::When::Always);
+        let instance = format!("bitrix/instances/{}", self.instance);
+        let limits = json!({ "calls_per_second": 1000, "burst": 1000 });
+        self.api.patch(&instance, limits).await;
     }
 
     /// Waits until nothing that was acknowledged waits to be translated or delivered.
@@ -591,6 +602,27 @@ impl Server {
             .stderr(log)
             .spawn();
         self.child = Some(child.unwrap());
+    }
+
+    /// Starts the program on a socket that somebody else holds, as systemd does, and waits until it is ready.
+    pub async fn start_on(&mut self, door: &TcpListener) {
+        // The socket has to be the third descriptor, and the variable beside it has to name the program's own process.
+        let script = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" serve";
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_file())
+            .unwrap();
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", script, env!("CARGO_BIN_EXE_separator")])
+            .current_dir(&self.folder)
+            .envs(&self.variables)
+            .stdin(OwnedFd::from(door.try_clone().unwrap()))
+            .stdout(Stdio::null())
+            .stderr(log);
+        self.child = Some(command.spawn().unwrap());
+        self.ready().await;
     }
 
     /// Kills the program as a power cut would (SIGKILL).
