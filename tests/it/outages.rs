@@ -337,7 +337,11 @@ async fn killed_while_meta_has_the_call_it_sends_once() {
         (graph::Fault::CutAfter, true),
     ] {
         // What Meta took is settled by the status alone: there the wait is longer than the test.
-        let mut world = if taken { World::start().await } else { impatient().await };
+        let mut world = if taken {
+            World::start().await
+        } else {
+            impatient().await
+        };
         world.customer_says(&lena(), "hello");
         let chat = world.operator_sees_text("hello").await;
         quiet(&world).await;
