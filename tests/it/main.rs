@@ -29,6 +29,8 @@ mod lifecycle;
 mod limits;
 mod outages;
 mod outbound;
+mod readme;
 mod statuses;
 mod tokens;
+mod upgrade;
 mod world;

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt::Write as _,
     net::TcpListener,
+    os::fd::OwnedFd,
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::Once,
@@ -533,6 +534,26 @@ impl Server {
         );
     }
 
+    /// Takes the PostgreSQL database away from the program, or gives it back.
+    pub fn postgres_takes_connections(&self, takes: bool) {
+        let url = Url::parse(self.database.as_deref().unwrap()).unwrap();
+        let name = url.path().trim_start_matches('/');
+        let mut server = url.clone();
+        server.set_path("postgres");
+        psql(
+            server.as_str(),
+            &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS {takes}"),
+        );
+        if !takes {
+            psql(
+                server.as_str(),
+                &format!(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+                ),
+            );
+        }
+    }
+
     /// Starts the program and waits until it is ready.
     pub async fn start(&mut self) {
         self.spawn();
@@ -581,6 +602,27 @@ impl Server {
             .stderr(log)
             .spawn();
         self.child = Some(child.unwrap());
+    }
+
+    /// Starts the program on a socket that somebody else holds, as systemd does, and waits until it is ready.
+    pub async fn start_on(&mut self, door: &TcpListener) {
+        // The socket has to be the third descriptor, and the variable beside it has to name the program's own process.
+        let script = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" serve";
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_file())
+            .unwrap();
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", script, env!("CARGO_BIN_EXE_separator")])
+            .current_dir(&self.folder)
+            .envs(&self.variables)
+            .stdin(OwnedFd::from(door.try_clone().unwrap()))
+            .stdout(Stdio::null())
+            .stderr(log);
+        self.child = Some(command.spawn().unwrap());
+        self.ready().await;
     }
 
     /// Kills the program as a power cut would (SIGKILL).

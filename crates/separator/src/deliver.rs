@@ -139,8 +139,14 @@ pub async fn run(app: Arc<App>, lease: Lease, stop: CancellationToken) {
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .take();
-    let ledger =
-        entries.map(|entries| tokio::spawn(settle::keep_ledger(Arc::clone(&app), entries)));
+    let closing = CancellationToken::new();
+    let ledger = entries.map(|entries| {
+        tokio::spawn(settle::keep_ledger(
+            Arc::clone(&app),
+            entries,
+            closing.clone(),
+        ))
+    });
     let workers = TaskTracker::new();
     let mut wakes: HashMap<Destination, (Arc<Notify>, JoinHandle<()>)> = HashMap::new();
     let mut look_over = tokio::time::interval(LOOK_OVER);
@@ -192,9 +198,20 @@ pub async fn run(app: Arc<App>, lease: Lease, stop: CancellationToken) {
     workers.close();
     workers.wait().await;
     // Whoever had something to write has had its answer.
-    if let Some(ledger) = ledger {
-        ledger.abort();
+    closing.cancel();
+    if let Some(ledger) = ledger
+        && let Ok(entries) = ledger.await
+    {
+        *app.dispatcher
+            .entries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(entries);
     }
+    // A process that lost its lease delivers again once it has another.
+    *app.dispatcher
+        .waiting
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner) = Some(waiting);
 }
 
 async fn lanes_due(app: &App) -> Vec<(Uuid, Side)> {

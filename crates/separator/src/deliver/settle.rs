@@ -6,6 +6,7 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
@@ -154,10 +155,20 @@ async fn hand_in(app: &App, started: Vec<Uuid>, settled: Vec<Settled>) -> Result
     written.await.map_err(|_gone| gone())?
 }
 
-/// The one task that writes entries, many in a transaction.
-pub(super) async fn keep_ledger(app: Arc<App>, mut entries: mpsc::Receiver<Entry>) {
+/// The one task that writes entries, many in a transaction. Gives the entries' way in back when it is closed.
+pub(super) async fn keep_ledger(
+    app: Arc<App>,
+    mut entries: mpsc::Receiver<Entry>,
+    closing: CancellationToken,
+) -> mpsc::Receiver<Entry> {
     let mut group = Vec::with_capacity(GROUP);
-    while entries.recv_many(&mut group, GROUP).await > 0 {
+    loop {
+        tokio::select! {
+            // What was handed in before closing is written.
+            biased;
+            _ = entries.recv_many(&mut group, GROUP) => {}
+            () = closing.cancelled() => return entries,
+        }
         let (mut started, mut settled, mut answers) = (Vec::new(), Vec::new(), Vec::new());
         for entry in group.drain(..) {
             answers.push((entry.answer, entry.settled.is_empty()));
