@@ -87,7 +87,7 @@ impl World {
         .await
         .unwrap();
         let portal = portals.add("acme");
-        let mut server = Server::new(&graph, &portals, &options.variables).await;
+        let mut server = Server::new(&graph, &portals, &options.variables);
         server.start().await;
         let key = server.first_key();
         let api = Api {
@@ -425,11 +425,7 @@ pub struct Server {
 }
 
 impl Server {
-    pub async fn new(
-        graph: &Graph,
-        portals: &Portals,
-        extra: &BTreeMap<&'static str, String>,
-    ) -> Self {
+    pub fn new(graph: &Graph, portals: &Portals, extra: &BTreeMap<&'static str, String>) -> Self {
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
