@@ -212,6 +212,8 @@ async fn the_description_is_browsable_without_any_other_host() {
     }
     assert!(files.len() >= 3, "the page has a script and a style");
     for file in files {
+        // The name of a drawing's vocabulary is no address.
+        let file = file.replace("http://www.w3.org/2000/svg", "");
         assert!(!file.contains("http://") && !file.contains("https://"));
     }
     world.ends_clean().await;

@@ -299,7 +299,7 @@ const WEBHOOK: &str = r#"{"object":"whatsapp_business_account","entry":[]}"#;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_locked_database_makes_callers_come_again_and_loses_nothing() {
     if on_postgres() {
-        println!("not run: a lock of the whole database is SQLite's");
+        eprintln!("not run: a lock of the whole database is SQLite's");
         return;
     }
     let mut world = World::start().await;
@@ -355,7 +355,7 @@ fn limit_files(world: &World, bytes: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_makes_callers_come_again_and_loses_nothing() {
     if on_postgres() {
-        println!("not run: the disk of PostgreSQL is not this program's");
+        eprintln!("not run: the disk of PostgreSQL is not this program's");
         return;
     }
     let mut world = World::start().await;
@@ -385,6 +385,45 @@ async fn a_full_disk_makes_callers_come_again_and_loses_nothing() {
     limit_files(&world, "unlimited");
     world.graph.retry_now();
     world.operator_sees_text("while it was full").await;
+    world.operator_says(&chat, "and back");
+    world.customer_receives(&lena(), 1).await;
+    world.ends_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgres_that_is_gone_for_longer_than_the_lease_is_waited_for() {
+    if !on_postgres() {
+        eprintln!("not run: only a database server can be gone");
+        return;
+    }
+    let mut world = World::start().await;
+    world.expect_errors("database");
+    world.expect_errors("could not");
+    world.expect_errors("the right to deliver was lost");
+    world.customer_says(&lena(), "before");
+    let chat = world.operator_sees_text("before").await;
+    world.api.until("queue", |queue| queue["depth"] == 0).await;
+    world.server.postgres_takes_connections(false);
+    let refused = world
+        .graph
+        .deliver_raw(WEBHOOK, Signature::Right)
+        .await
+        .unwrap();
+    assert_eq!(refused, 503);
+    world.customer_says(&lena(), "while it was gone");
+    // The lease ends after ten seconds; the program must outlive it.
+    let deadline = tokio::time::Instant::now() + crate::world::PATIENCE;
+    while !world.server.log().contains("the right to deliver was lost") {
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "{}",
+            world.server.log_tail()
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    world.server.postgres_takes_connections(true);
+    world.graph.retry_now();
+    world.operator_sees_text("while it was gone").await;
     world.operator_says(&chat, "and back");
     world.customer_receives(&lena(), 1).await;
     world.ends_clean().await;

@@ -12,13 +12,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::world::{Api, Options, World};
 use sandbox::{
     graph::{Customer, Graph, Media, Retry, part},
-    portal::{Author, Fault, Portal, Portals, Upload, When},
+    portal::{Author, Portal, Portals, Upload},
 };
-use serde_json::json;
-
-use crate::world::{Api, Options, World};
 
 /// Kills in all where nothing else is asked for.
 const KILLS: u32 = 200;
@@ -289,15 +287,7 @@ async fn world() -> World {
         ..options.graph.retry
     };
     let world = World::with(options).await;
-    world.portal.faults().set(Fault::Unlimited, When::Always);
-    let instance = format!("bitrix/instances/{}", world.instance);
-    world
-        .api
-        .patch(
-            &instance,
-            json!({ "calls_per_second": 1000, "burst": 1000 }),
-        )
-        .await;
+    world.without_limits().await;
     world
 }
 

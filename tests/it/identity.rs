@@ -1,6 +1,9 @@
 //! One person, one chat, from whichever side and under whichever id first.
 
-use sandbox::{graph::Customer, portal::Author};
+use sandbox::{
+    graph::{Customer, part},
+    portal::Author,
+};
 use serde_json::{Value, json};
 
 use crate::world::{World, lena};
@@ -25,6 +28,31 @@ async fn program_says(world: &World, phone: &str, to: &str, text: &str) -> Strin
         .until(&path, |message| message["state"] == "delivered")
         .await;
     sent["wamid"].as_str().unwrap().to_owned()
+}
+
+/// Enters a second number of the same account and links it to the same portal; gives Meta's id of it and ours.
+async fn second_number(world: &World) -> (String, String) {
+    let (number, digits) = ("209300000000003", "4915755505678");
+    world.graph.add_phone("108200000000001", number, digits);
+    let accounts = world.api.get("waba/accounts").await;
+    let second = world
+        .api
+        .create(
+            "waba/phones",
+            json!({
+                "account": accounts["items"][0]["id"], "phone": digits, "phone_id": number,
+                "instance": world.instance,
+            }),
+        )
+        .await;
+    let phone = second["id"].as_str().unwrap().to_owned();
+    world
+        .api
+        .until(&format!("waba/phones/{phone}"), |phone| {
+            phone["connection"] == "connected"
+        })
+        .await;
+    (number.to_owned(), phone)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -161,33 +189,12 @@ async fn numbers_that_are_written_in_two_ways_are_one_person() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_numbers_of_one_account_have_one_person_and_a_chat_each() {
     let world = World::start().await;
-    let (number, digits) = ("209300000000003", "4915755505678");
-    world.graph.add_phone("108200000000001", number, digits);
-    let accounts = world.api.get("waba/accounts").await;
-    let second = world
-        .api
-        .create(
-            "waba/phones",
-            json!({
-                "account": accounts["items"][0]["id"], "phone": digits, "phone_id": number,
-                "instance": world.instance,
-            }),
-        )
-        .await;
-    let second = second["id"].as_str().unwrap();
-    world
-        .api
-        .until(&format!("waba/phones/{second}"), |phone| {
-            phone["connection"] == "connected"
-        })
-        .await;
+    let (number, _) = second_number(&world).await;
     world.customer_says(&lena(), "An die erste");
     let first = world.operator_sees_text("An die erste").await;
-    world.graph.customer_writes(
-        number,
-        &hidden_lena(),
-        sandbox::graph::part::text("An die zweite"),
-    );
+    world
+        .graph
+        .customer_writes(&number, &hidden_lena(), part::text("An die zweite"));
     let other = world.operator_sees_text("An die zweite").await;
     assert_ne!(first.id, other.id);
     assert_ne!(first.line, other.line);
@@ -201,7 +208,7 @@ async fn two_numbers_of_one_account_have_one_person_and_a_chat_each() {
         })
         .await;
     assert_eq!(world.received(&lena()).len(), 0);
-    let received = world.graph.received(number, "4915755509876");
+    let received = world.graph.received(&number, "4915755509876");
     assert_eq!(received[0].body["text"]["body"], "Von der zweiten");
     world.ends_clean().await;
 }
@@ -251,5 +258,41 @@ async fn two_rows_that_turn_out_to_be_one_person_become_one() {
     world.operator_says(&second, "Hier bin ich");
     let received = world.customer_receives(&ida, 1).await;
     assert_eq!(received[0].body["text"]["body"], "Hier bin ich");
+    world.ends_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_recognised_late_keeps_the_chats_at_every_number() {
+    let world = World::start().await;
+    let (number, phone) = second_number(&world).await;
+    let ida = Customer {
+        phone: Some("4915755500042".to_owned()),
+        user_id: Some("DE.Ida42".to_owned()),
+        name: "Ida".to_owned(),
+        username: None,
+    };
+    let hidden = Customer::hidden("DE.Ida42", "Ida");
+    world.graph.add_customer(&ida);
+    world.customer_says(&hidden, "Ohne Nummer");
+    let first = world.operator_sees_text("Ohne Nummer").await;
+    // To the program she is a stranger, at the other number; the status tells who she is.
+    program_says(&world, &phone, "4915755500042", "Ihr Termin").await;
+    let second = world.operator_sees_text("Ihr Termin").await;
+    assert_ne!(first.id, second.id);
+    world
+        .graph
+        .customer_writes(&number, &hidden, part::text("Ich komme"));
+    assert_eq!(world.operator_sees_text("Ich komme").await.id, second.id);
+    world.customer_says(&hidden, "Bis dann");
+    assert_eq!(world.operator_sees_text("Bis dann").await.id, first.id);
+    assert_eq!(world.portal.chats().len(), 2);
+    // The operators of either chat reach her.
+    world.operator_says(&second, "Schön");
+    world.operator_says(&first, "Gut");
+    let received = world.customer_receives(&ida, 1).await;
+    assert_eq!(received[0].body["text"]["body"], "Gut");
+    world.comes_to_rest().await;
+    let received = world.graph.received(&number, "4915755500042");
+    assert_eq!(received[1].body["text"]["body"], "Schön");
     world.ends_clean().await;
 }

@@ -356,9 +356,9 @@ async fn an_edited_message_changes_and_a_revoked_one_is_deleted() {
     assert_eq!(chat.messages.len(), 1, "{:#?}", chat.messages);
 
     // What was edited or taken back before we were there.
-    let late = world.customer_sends(&lena(), part::edit("wamid.OLDER", "Noch da?"));
-    assert_eq!(world.bubble(&late).await.text, "Noch da?");
-    let nothing = world.customer_sends(&lena(), part::revoke("wamid.OLDER"));
+    world.customer_sends(&lena(), part::edit("wamid.OLDER", "Noch da?"));
+    assert_eq!(world.bubble("wamid.OLDER").await.text, "Noch da?");
+    let nothing = world.customer_sends(&lena(), part::revoke("wamid.OLDEST"));
     world.message_is(&nothing, "delivered").await;
     world.ends_clean().await;
 }

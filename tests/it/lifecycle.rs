@@ -675,7 +675,7 @@ async fn tokens_that_expire_are_refreshed_and_a_refused_refresh_asks_for_authori
         .await;
     world.instance_is("active").await;
     world.operator_sees_text("while nobody could get in").await;
-    world.both_ways("after").await;
+    world.both_ways("at last").await;
     world
         .api
         .until("alarms", |list| list["items"] == json!([]))

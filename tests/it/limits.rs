@@ -15,7 +15,11 @@ const MESSAGES: usize = 8;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_at_a_limited_portal_is_carried_in_order_without_one_refusal() {
     let options = Options::default();
-    let graph = Settings { webhook_lanes: 8, webhook_gather: 50, ..options.graph };
+    let graph = Settings {
+        webhook_lanes: 8,
+        webhook_gather: 50,
+        ..options.graph
+    };
     let world = World::with(Options { graph, ..options }).await;
     let mut names = BTreeMap::new();
     for message in 0..MESSAGES {
@@ -28,9 +32,16 @@ async fn a_crowd_at_a_limited_portal_is_carried_in_order_without_one_refusal() {
     }
     let all = (PEOPLE * MESSAGES) as u64;
     let portal = world.portal.clone();
-    let arrived =
-        world.portals.wait_until(|_| portal.counters().customer_messages >= all, PATIENCE).await;
-    assert!(arrived, "{:?}\n{}", portal.counters(), world.server.log_tail());
+    let arrived = world
+        .portals
+        .wait_until(|_| portal.counters().customer_messages >= all, PATIENCE)
+        .await;
+    assert!(
+        arrived,
+        "{:?}\n{}",
+        portal.counters(),
+        world.server.log_tail()
+    );
     for chat in portal.chats() {
         let said: Vec<&str> = chat
             .messages
@@ -39,7 +50,9 @@ async fn a_crowd_at_a_limited_portal_is_carried_in_order_without_one_refusal() {
             .map(|message| message.text.as_str())
             .collect();
         let person = said[0].split(' ').next().unwrap();
-        let expected: Vec<String> = (0..MESSAGES).map(|message| format!("{person} says {message}")).collect();
+        let expected: Vec<String> = (0..MESSAGES)
+            .map(|message| format!("{person} says {message}"))
+            .collect();
         assert_eq!(said, expected);
     }
     let before = portal.counters().requests;
@@ -47,12 +60,17 @@ async fn a_crowd_at_a_limited_portal_is_carried_in_order_without_one_refusal() {
     for chat in portal.chats() {
         world.operator_says(&chat, "answer");
     }
-    let confirmed =
-        world.portals.wait_until(|_| portal.counters().delivered >= PEOPLE as u64, PATIENCE).await;
+    let confirmed = world
+        .portals
+        .wait_until(|_| portal.counters().delivered >= PEOPLE as u64, PATIENCE)
+        .await;
     let counters = portal.counters();
     assert!(confirmed, "{counters:?}\n{}", world.server.log_tail());
     assert_eq!(counters.refused, 0, "{counters:?}");
-    assert!(counters.requests - before < PEOPLE as u64, "confirmations went one by one: {counters:?}");
+    assert!(
+        counters.requests - before < PEOPLE as u64,
+        "confirmations went one by one: {counters:?}"
+    );
     let calls = counters.calls["imconnector.send.messages"];
     assert!(calls * 4 < all, "{calls} calls for {all} messages");
     world.ends_clean().await;

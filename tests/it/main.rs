@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 #![expect(unreachable_pub, reason = "modules of one test program")]
+#![expect(clippy::print_stdout, reason = "a failed test says what repeats it")]
 #![expect(
     clippy::disallowed_methods,
     reason = "the rules are for the product; tests stand outside it"
@@ -20,6 +21,7 @@ mod doors;
 mod house;
 mod identity;
 mod inbound;
+mod interleavings;
 mod lifecycle;
 mod limits;
 mod outages;

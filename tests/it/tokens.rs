@@ -8,7 +8,7 @@ use sandbox::{
 };
 use serde_json::{Value, json};
 
-use crate::world::{CLIENT_ID, PATIENCE, World, lena};
+use crate::world::{CLIENT_ID, Options, PATIENCE, World, lena};
 
 /// Longer than an access token lives.
 const EXPIRED: Duration = Duration::from_secs(3700);
@@ -19,13 +19,17 @@ fn instance(world: &World) -> String {
 
 async fn refreshed(world: &World, times: u64) {
     let portal = world.portal.clone();
-    let seen = world.portals.wait_until(|_| portal.counters().refreshes >= times, PATIENCE).await;
+    let seen = world
+        .portals
+        .wait_until(|_| portal.counters().refreshes >= times, PATIENCE)
+        .await;
     assert!(seen, "no refresh came\n{}", world.server.log_tail());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_needs_of_an_expired_token_make_one_refresh() {
     let world = World::start().await;
+    world.without_limits().await;
     let text = "hello";
     world.customer_says(&lena(), text);
     world.operator_sees_text(text).await;
@@ -37,31 +41,57 @@ async fn many_needs_of_an_expired_token_make_one_refresh() {
     // Files travel alone, so that several calls meet the expired token at the same time.
     for person in 0..50 {
         let customer = Customer::with_phone(format!("49157300000{person:02}")).named("Ann");
-        let file = world.graph.media("document", "%PDF-1.4", "application/pdf", None, Some("a.pdf"));
+        let file = world.graph.media(
+            "document",
+            "%PDF-1.4",
+            "application/pdf",
+            None,
+            Some("a.pdf"),
+        );
         world.customer_sends(&customer, file);
     }
     world
         .portals
-        .wait_until(|portals| portals.all()[0].counters().customer_messages >= 51, PATIENCE)
+        .wait_until(
+            |portals| portals.all()[0].counters().customer_messages >= 51,
+            PATIENCE,
+        )
         .await;
-    assert_eq!(world.portal.chats().len(), 51, "{}", world.server.log_tail());
+    assert_eq!(
+        world.portal.chats().len(),
+        51,
+        "{}",
+        world.server.log_tail()
+    );
     assert_eq!(world.portal.counters().refreshes, before + 1);
     world.ends_clean().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_refresh_is_shown_and_everything_waits_for_the_application_to_be_installed_again() {
+async fn a_refused_refresh_is_shown_and_everything_waits_for_the_application_to_be_installed_again()
+{
     let mut world = World::start().await;
     world.expect_errors("a portal needs attention");
     world.customer_says(&lena(), "before");
     world.operator_sees_text("before").await;
     world.comes_to_rest().await;
     world.portals.advance(EXPIRED);
-    world.portal.faults().set(Fault::RefreshRefused, When::Always);
+    world
+        .portal
+        .faults()
+        .set(Fault::RefreshRefused, When::Always);
     world.customer_says(&lena(), "kept");
-    world.api.until(&instance(&world), |instance| instance["status"] == "needs_authorization").await;
+    world
+        .api
+        .until(&instance(&world), |instance| {
+            instance["status"] == "needs_authorization"
+        })
+        .await;
     let alarms = world.api.get("alarms").await;
-    assert_eq!(alarms["items"][0]["kind"], "portal_authorization", "{alarms:#}");
+    assert_eq!(
+        alarms["items"][0]["kind"], "portal_authorization",
+        "{alarms:#}"
+    );
     world.customer_says(&lena(), "kept as well");
 
     world.portal.faults().clear();
@@ -74,7 +104,10 @@ async fn a_refused_refresh_is_shown_and_everything_waits_for_the_application_to_
         .map(|message| message.text.as_str())
         .collect();
     assert_eq!(texts, ["before", "kept", "kept as well"]);
-    let shown = world.api.until(&instance(&world), |instance| instance["status"] == "active").await;
+    let shown = world
+        .api
+        .until(&instance(&world), |instance| instance["status"] == "active")
+        .await;
     assert_eq!(shown["problem"], Value::Null);
     assert_eq!(world.api.get("alarms").await["items"], json!([]));
     world.ends_clean().await;
@@ -91,8 +124,18 @@ async fn killed_while_the_authorization_server_thinks_it_recovers() {
     world.portal.faults().apply(slow);
     let wamid = world.customer_says(&lena(), "after");
     let portal = world.portal.clone();
-    let asked = world.portals.wait_until(|_| portal.calls().iter().any(|call| call.status == 401), PATIENCE).await;
-    assert!(asked, "the expired token was never refused\n{}", world.server.log_tail());
+    let asked = world
+        .portals
+        .wait_until(
+            |_| portal.calls().iter().any(|call| call.status == 401),
+            PATIENCE,
+        )
+        .await;
+    assert!(
+        asked,
+        "the expired token was never refused\n{}",
+        world.server.log_tail()
+    );
     // The fault is used up when the authorization server has the question.
     while !world.portal.faults().rules().is_empty() {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -105,7 +148,11 @@ async fn killed_while_the_authorization_server_thinks_it_recovers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_between_the_new_pair_and_saving_it_it_recovers_or_asks_for_authorization() {
-    let mut world = World::start().await;
+    let mut options = Options::default();
+    options
+        .variables
+        .insert("SEPARATOR_UNKNOWN_WAIT", "1".to_owned());
+    let mut world = World::with(options).await;
     world.expect_errors("a portal needs attention");
     let (mut recovered, mut asked) = (0, 0);
     for round in 1..=4 {
@@ -120,7 +167,9 @@ async fn killed_between_the_new_pair_and_saving_it_it_recovers_or_asks_for_autho
             let path = format!("messages?q={}", "message");
             let list = world.api.get(&path).await;
             let mut items = list["items"].as_array().unwrap().iter();
-            if items.any(|message| message["wamid"] == wamid.as_str() && message["state"] == "delivered") {
+            if items.any(|message| {
+                message["wamid"] == wamid.as_str() && message["state"] == "delivered"
+            }) {
                 recovered += 1;
                 break;
             }
@@ -130,7 +179,11 @@ async fn killed_between_the_new_pair_and_saving_it_it_recovers_or_asks_for_autho
                 world.message_is(&wamid, "delivered").await;
                 break;
             }
-            assert!(tokio::time::Instant::now() < deadline, "neither\n{}", world.server.log_tail());
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "neither\n{}",
+                world.server.log_tail()
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -171,10 +224,21 @@ async fn tokens_of_events_are_never_stored() {
     world.portal.close_session(chat.id).unwrap();
     world.comes_to_rest().await;
     let data = world.server.data_dir();
-    for key in ["auth%5Baccess_token%5D=", "auth[access_token]=", "application_token%5D="] {
-        assert!(!holds(&data, key.as_bytes(), b"blanked"), "{key} is followed by a token on disk");
+    for key in [
+        "auth%5Baccess_token%5D=",
+        "auth[access_token]=",
+        "application_token%5D=",
+    ] {
+        assert!(
+            !holds(&data, key.as_bytes(), b"blanked"),
+            "{key} is followed by a token on disk"
+        );
     }
     let on_sqlite = std::env::var("SEPARATOR_TEST_POSTGRES").is_err();
-    assert_eq!(holds(&data, b"auth%5Baccess_token%5D=", b"~~~~~~~"), on_sqlite, "the test looks where events are");
+    assert_eq!(
+        holds(&data, b"auth%5Baccess_token%5D=", b"~~~~~~~"),
+        on_sqlite,
+        "the test looks where events are"
+    );
     world.ends_clean().await;
 }

@@ -294,10 +294,20 @@ impl World {
             "messaging_product": "whatsapp",
             "metadata": { "display_phone_number": "4915755501234", "phone_number_id": self.number },
         });
-        for (name, field) in fields.as_object().unwrap() {
-            value[name] = field.clone();
+        if let Value::Object(fields) = fields {
+            value.as_object_mut().unwrap().extend(fields);
         }
         value
+    }
+
+    /// Takes the portal's limits away, there and here: for tests that are not about them and make many calls.
+    pub async fn without_limits(&self) {
+        self.portal
+            .faults()
+            .set(portal::Fault::Unlimited, portal::When::Always);
+        let instance = format!("bitrix/instances/{}", self.instance);
+        let limits = json!({ "calls_per_second": 1000, "burst": 1000 });
+        self.api.patch(&instance, limits).await;
     }
 
     /// Waits until nothing that was acknowledged waits to be translated or delivered.
@@ -522,6 +532,26 @@ impl Server {
             "{}",
             String::from_utf8_lossy(&done.stderr)
         );
+    }
+
+    /// Takes the PostgreSQL database away from the program, or gives it back.
+    pub fn postgres_takes_connections(&self, takes: bool) {
+        let url = Url::parse(self.database.as_deref().unwrap()).unwrap();
+        let name = url.path().trim_start_matches('/');
+        let mut server = url.clone();
+        server.set_path("postgres");
+        psql(
+            server.as_str(),
+            &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS {takes}"),
+        );
+        if !takes {
+            psql(
+                server.as_str(),
+                &format!(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+                ),
+            );
+        }
     }
 
     /// Starts the program and waits until it is ready.

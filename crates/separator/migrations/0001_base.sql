@@ -160,6 +160,9 @@ CREATE TABLE conversations (
     id UUID PRIMARY KEY,
     phone_id UUID NOT NULL REFERENCES phones (id),
     person_id UUID NOT NULL,
+    -- The `user.id` under which the portal knows the customer here, where it is not the person's: the chat was begun
+    -- with somebody who turned out to be this person.
+    user_ref TEXT,
     chat_ref TEXT NOT NULL,
     im_chat_id BIGINT,
     session_id TEXT,

@@ -338,7 +338,7 @@ mod tests {
             &number("7", Some("+49 1575 5501234")),
             Millis(5),
         );
-        registry.phones.extend(known.map(|phone| (phone.id, phone)));
+        registry.add_phone(known.expect("a number that is not entered"));
         let same_digits = number("8", Some("+49 1575 550 1234"));
         assert!(missing(&registry, &account(), &same_digits, Millis(5)).is_none());
         let other = number("8", Some("+49 1575 550 9999"));

@@ -80,17 +80,22 @@ pub struct Dispatcher {
     wakes: mpsc::UnboundedSender<(Uuid, Side)>,
     waiting: Mutex<Option<mpsc::UnboundedReceiver<(Uuid, Side)>>>,
     paces: Mutex<HashMap<Uuid, Arc<Pace>>>,
+    ledger: mpsc::Sender<settle::Entry>,
+    entries: Mutex<Option<mpsc::Receiver<settle::Entry>>>,
 }
 
 impl Dispatcher {
     /// A dispatcher whose workers begin with [`run`].
     pub fn new(clock: Clock) -> Self {
         let (wakes, waiting) = mpsc::unbounded_channel();
+        let (ledger, entries) = mpsc::channel(1024);
         Self {
             clock,
             wakes,
             waiting: Mutex::new(Some(waiting)),
             paces: Mutex::default(),
+            ledger,
+            entries: Mutex::new(Some(entries)),
         }
     }
 
@@ -128,6 +133,20 @@ pub async fn run(app: Arc<App>, lease: Lease, stop: CancellationToken) {
         tracing::error!("delivery was started twice");
         return;
     };
+    let entries = app
+        .dispatcher
+        .entries
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
+    let closing = CancellationToken::new();
+    let ledger = entries.map(|entries| {
+        tokio::spawn(settle::keep_ledger(
+            Arc::clone(&app),
+            entries,
+            closing.clone(),
+        ))
+    });
     let workers = TaskTracker::new();
     let mut wakes: HashMap<Destination, (Arc<Notify>, JoinHandle<()>)> = HashMap::new();
     let mut look_over = tokio::time::interval(LOOK_OVER);
@@ -178,6 +197,21 @@ pub async fn run(app: Arc<App>, lease: Lease, stop: CancellationToken) {
     }
     workers.close();
     workers.wait().await;
+    // Whoever had something to write has had its answer.
+    closing.cancel();
+    if let Some(ledger) = ledger
+        && let Ok(entries) = ledger.await
+    {
+        *app.dispatcher
+            .entries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(entries);
+    }
+    // A process that lost its lease delivers again once it has another.
+    *app.dispatcher
+        .waiting
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner) = Some(waiting);
 }
 
 async fn lanes_due(app: &App) -> Vec<(Uuid, Side)> {

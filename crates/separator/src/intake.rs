@@ -89,13 +89,17 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
                     return;
                 }
                 if app.committer.pressure() > PRESSED {
-                    tokio::time::sleep((begun.elapsed() * 3).min(Duration::from_millis(200))).await;
+                    tokio::time::sleep((begun.elapsed() * 6).min(Duration::from_millis(300))).await;
                 }
             }
             Err(error) => {
                 // The database is away or full. Nothing is lost: the receipts are still there.
                 pause = (pause * 2).clamp(Duration::from_millis(50), Duration::from_secs(5));
-                tracing::error!(%error, "receipts could not be translated; trying again");
+                if error.is_conflict() {
+                    tracing::warn!(%error, "intake met another writer; trying again");
+                } else {
+                    tracing::error!(%error, "receipts could not be translated; trying again");
+                }
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = tokio::time::sleep(pause) => {}
@@ -225,4 +229,31 @@ async fn set_aside(
     store::events::keep(&mut tx, kept).await?;
     receipts::delete(&mut tx, &ids).await?;
     tx.commit().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_the_translation_is_an_error_that_tells_its_reason() {
+        let text = |failure: Failure| match failure {
+            Failure::Panic(text) => text,
+            Failure::Store(error) => error.to_string(),
+        };
+        let written: Result<(), Failure> = guarded(|| panic!("receipt {}", 7));
+        assert_eq!(written.map_err(text), Err("receipt 7".to_owned()));
+        let fixed: Result<(), Failure> = guarded(|| panic!("a fixed reason"));
+        assert_eq!(fixed.map_err(text), Err("a fixed reason".to_owned()));
+        let other: Result<(), Failure> = guarded(|| std::panic::panic_any(7));
+        assert_eq!(other.map_err(text), Err("no reason given".to_owned()));
+        assert!(matches!(guarded(|| 7), Ok(7)));
+    }
+
+    #[test]
+    fn a_panic_does_not_count_as_the_databases_fault() {
+        let failure = guarded(|| -> () { panic!("x") }).err();
+        // The database's fault is waited for; this one is set aside.
+        assert!(!matches!(failure, Some(Failure::Store(_)) | None));
+    }
 }

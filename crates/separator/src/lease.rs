@@ -97,6 +97,7 @@ pub async fn keep_row(
             Err(error) => {
                 tracing::error!(%error, "the lease could not be kept fresh");
                 if clock.now() > fresh_until {
+                    tracing::error!("the right to deliver was lost; it is asked for again");
                     lost.cancel();
                     return;
                 }

@@ -304,18 +304,7 @@ impl Registry {
             registry.accounts.insert(account.id, account);
         }
         for phone in store::setup::phones(store).await? {
-            registry
-                .phones_by_number_id
-                .insert(phone.phone_number_id.clone(), phone.id);
-            registry.own_numbers.insert(phone.phone.clone());
-            if let Some(instance) = phone.instance_id {
-                registry
-                    .phones_by_instance
-                    .entry(instance)
-                    .or_default()
-                    .push(phone.id);
-            }
-            registry.phones.insert(phone.id, phone);
+            registry.add_phone(phone);
         }
         for app in store::setup::bitrix_apps(store, sealer).await? {
             registry.bitrix_apps.insert(app.id, app);
@@ -329,6 +318,20 @@ impl Registry {
             registry.instances.insert(instance.id, instance);
         }
         Ok(registry)
+    }
+
+    /// Adds a number to all that it is found by.
+    pub(crate) fn add_phone(&mut self, phone: Phone) {
+        self.phones_by_number_id
+            .insert(phone.phone_number_id.clone(), phone.id);
+        self.own_numbers.insert(phone.phone.clone());
+        if let Some(instance) = phone.instance_id {
+            self.phones_by_instance
+                .entry(instance)
+                .or_default()
+                .push(phone.id);
+        }
+        self.phones.insert(phone.id, phone);
     }
 
     /// The Meta app that answers on this host (`Host` header, lower case, with port).

@@ -274,16 +274,12 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 async fn start_workers(app: Arc<App>, folder: Lease, stop: CancellationToken) {
     let workers = TaskTracker::new();
     workers.spawn(intake::run(Arc::clone(&app), stop.clone()));
-    let lease = if app.store.is_sqlite() {
-        Some(folder.clone())
+    if app.store.is_sqlite() {
+        deliver_with(&app, folder.clone(), stop.clone()).await;
     } else {
-        row_lease(&app, &workers, &stop).await
-    };
-    if let Some(lease) = lease {
-        workers.spawn(deliver::run(Arc::clone(&app), lease, stop.clone()));
-        workers.spawn(portal::run(Arc::clone(&app), stop.clone()));
-        workers.spawn(media::run(Arc::clone(&app), stop.clone()));
-        workers.spawn(housekeeping::run(Arc::clone(&app), stop.clone()));
+        while let Some((lease, kept)) = row_lease(&app, &workers, &stop).await {
+            deliver_with(&app, lease, kept).await;
+        }
     }
     workers.close();
     workers.wait().await;
@@ -296,12 +292,23 @@ async fn start_workers(app: Arc<App>, folder: Lease, stop: CancellationToken) {
     drop(folder);
 }
 
-/// Waits for the right to deliver on PostgreSQL and keeps it fresh.
+/// Does the work of the one process that may deliver, until told to stop.
+async fn deliver_with(app: &Arc<App>, lease: Lease, stop: CancellationToken) {
+    tokio::join!(
+        deliver::run(Arc::clone(app), lease, stop.clone()),
+        portal::run(Arc::clone(app), stop.clone()),
+        media::run(Arc::clone(app), stop.clone()),
+        housekeeping::run(Arc::clone(app), stop),
+    );
+}
+
+/// Waits for the right to deliver on PostgreSQL and keeps it fresh; the token ends when it could not be kept, as when
+/// the database was away for too long, and with the program.
 async fn row_lease(
     app: &Arc<App>,
     workers: &TaskTracker,
     stop: &CancellationToken,
-) -> Option<Lease> {
+) -> Option<(Lease, CancellationToken)> {
     let owner = match node(app) {
         Ok(owner) => owner,
         Err(error) => {
@@ -310,17 +317,18 @@ async fn row_lease(
             return None;
         }
     };
-    loop {
+    while !stop.is_cancelled() {
         match lease::take_row(&app.store, &app.clock, &owner).await {
             Ok(Some(lease)) => {
+                let kept = stop.child_token();
                 workers.spawn(lease::keep_row(
                     app.store.clone(),
                     app.clock.clone(),
                     owner,
-                    stop.clone(),
-                    stop.clone(),
+                    kept.clone(),
+                    kept.clone(),
                 ));
-                return Some(lease);
+                return Some((lease, kept));
             }
             Ok(None) => tracing::warn!("another process delivers; waiting for its lease to end"),
             Err(error) => tracing::error!(%error, "the lease could not be taken"),
@@ -330,6 +338,7 @@ async fn row_lease(
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
         }
     }
+    None
 }
 
 /// This node's name: kept in the data folder, so that after a crash it has its lease back at once.

@@ -67,6 +67,13 @@ impl Error {
         matches!(self, Self::Database(sqlx::Error::Database(error)) if error.is_unique_violation())
     }
 
+    /// Whether another writer was in the way: PostgreSQL ends one of two that wait for each other. Nothing is wrong, and
+    /// the next try succeeds.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Database(sqlx::Error::Database(error))
+            if error.code().is_some_and(|code| code == "40P01" || code == "40001"))
+    }
+
     /// Whether the statement itself was refused, so that trying again cannot help. Everything else (disk full,
     /// database locked or gone) passes by itself.
     pub fn is_refusal(&self) -> bool {

@@ -116,6 +116,16 @@ impl Pace {
         state.bucket.take(now)
     }
 
+    /// How long there will be no budget; `None` where there is one now. Takes nothing.
+    pub fn wait(&self) -> Option<Duration> {
+        let now = self.clock.now();
+        let state = self.lock();
+        if state.closed_until > now {
+            return Some(state.closed_until.since(now));
+        }
+        state.bucket.clone().take(now).err()
+    }
+
     /// Waits for one call's budget.
     pub async fn take(&self) {
         while let Err(wait) = self.try_take() {

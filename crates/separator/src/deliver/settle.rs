@@ -1,7 +1,12 @@
-//! Writing how tries ended, many at once, each with its effects in the same transaction.
+//! Writing that tries begin and how they ended, each with its effects in the same transaction.
+//!
+//! All workers write through one ledger: while one transaction is being committed, what the others have to write
+//! gathers and shares the next. A thousand portals with a message each cost a few commits, not thousands.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
@@ -102,32 +107,115 @@ impl Settled {
     }
 }
 
-/// Writes all of it. A database that is away is waited for: what was sent must not be forgotten while we can remember.
+/// What a worker has to write.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// Rows whose try begins.
+    started: Vec<Uuid>,
+    /// Rows whose try ended.
+    settled: Vec<Settled>,
+    answer: oneshot::Sender<Result<(), NotWritten>>,
+}
+
+/// The database did not take it.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct NotWritten(String);
+
+/// Entries that may share a transaction.
+const GROUP: usize = 256;
+
+/// Records that tries begin. From then on their outcome is unknown until they are settled, also after a crash.
+pub(super) async fn mark_started(app: &App, rows: Vec<Uuid>) -> Result<(), NotWritten> {
+    hand_in(app, rows, Vec::new()).await
+}
+
+/// Writes how tries ended. A database that is away is waited for: what was sent must not be forgotten while we can
+/// remember.
 pub(super) async fn settle(app: &App, settled: Vec<Settled>) {
-    let mut pause = Duration::from_millis(50);
+    // Only a ledger that ended with the program does not answer; the marks of the tries are on disk then.
+    if let Err(error) = hand_in(app, Vec::new(), settled).await {
+        tracing::error!(%error, "a try could not be settled");
+    }
+}
+
+async fn hand_in(app: &App, started: Vec<Uuid>, settled: Vec<Settled>) -> Result<(), NotWritten> {
+    let gone = || NotWritten("the program is stopping".to_owned());
+    let (answer, written) = oneshot::channel();
+    let entry = Entry {
+        started,
+        settled,
+        answer,
+    };
+    app.dispatcher
+        .ledger
+        .send(entry)
+        .await
+        .map_err(|_closed| gone())?;
+    written.await.map_err(|_gone| gone())?
+}
+
+/// The one task that writes entries, many in a transaction. Gives the entries' way in back when it is closed.
+pub(super) async fn keep_ledger(
+    app: Arc<App>,
+    mut entries: mpsc::Receiver<Entry>,
+    closing: CancellationToken,
+) -> mpsc::Receiver<Entry> {
+    let mut group = Vec::with_capacity(GROUP);
     loop {
-        match write(app, &settled).await {
-            Ok(()) => break,
-            Err(error) if error.is_refusal() && settled.len() > 1 => {
-                // One row is at fault; the others must not suffer for it.
-                tracing::error!(%error, "settling together failed; settling one by one");
-                for one in settled {
-                    Box::pin(settle(app, vec![one])).await;
-                }
-                return;
-            }
-            Err(error) if error.is_refusal() => {
-                tracing::error!(%error, row = %settled[0].row.id, "a try could not be settled");
-                app.metrics.count("deliver", "unsettled");
-                return;
-            }
+        tokio::select! {
+            // What was handed in before closing is written.
+            biased;
+            _ = entries.recv_many(&mut group, GROUP) => {}
+            () = closing.cancelled() => return entries,
+        }
+        let (mut started, mut settled, mut answers) = (Vec::new(), Vec::new(), Vec::new());
+        for entry in group.drain(..) {
+            answers.push((entry.answer, entry.settled.is_empty()));
+            started.extend(entry.started);
+            settled.extend(entry.settled);
+        }
+        let mut written = write(&app, &started, &settled).await;
+        while written.as_ref().is_err_and(store::Error::is_conflict) {
+            tracing::warn!("another writer was in the way; writing again");
+            written = write(&app, &started, &settled).await;
+        }
+        let marked = match written {
+            Ok(()) => Ok(()),
+            // What begins can be told that it may not; what ended must be written.
             Err(error) => {
-                tracing::error!(%error, "settling waits for the database");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(5));
+                tracing::error!(%error, "what was tried could not be written at once");
+                write_what_ended(&app, &settled).await;
+                Err(NotWritten(error.to_string()))
             }
+        };
+        for (answer, only_begins) in answers {
+            // A worker that ended no longer waits for the answer.
+            let _ = answer.send(if only_begins { marked.clone() } else { Ok(()) });
+        }
+        after(&app, &settled).await;
+    }
+}
+
+/// Writes endings until they are written; one that the database refuses is written down as lost, and the others go on.
+async fn write_what_ended(app: &App, settled: &[Settled]) {
+    for one in settled {
+        let mut pause = Duration::from_millis(50);
+        while let Err(error) = write(app, &[], std::slice::from_ref(one)).await {
+            if error.is_refusal() {
+                tracing::error!(%error, row = %one.row.id, "a try could not be settled");
+                app.metrics.count("deliver", "unsettled");
+                break;
+            }
+            tracing::error!(%error, "settling waits for the database");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(5));
         }
     }
+}
+
+/// Wakes who has work now and calls somebody where it is needed.
+async fn after(app: &App, settled: &[Settled]) {
     for one in settled.iter().filter(|one| one.alarm) {
         raise_alarm(app, one).await;
     }
@@ -155,9 +243,16 @@ async fn raise_alarm(app: &App, settled: &Settled) {
     }
 }
 
-async fn write(app: &App, settled: &[Settled]) -> Result<(), store::Error> {
+async fn write(app: &App, started: &[Uuid], settled: &[Settled]) -> Result<(), store::Error> {
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
+    // Tables in the order in which intake writes them, so that neither waits for the other in a circle.
+    let chats: Vec<(Uuid, i64, Option<String>)> =
+        settled.iter().filter_map(|one| one.chat.clone()).collect();
+    conversations::set_portal_chats(&mut tx, &unique_chats(chats)).await?;
+    for (conversation, wa_id) in settled.iter().filter_map(|one| one.alias.clone()) {
+        learn_alias(&mut tx, conversation, &wa_id).await?;
+    }
     let changes = settled
         .iter()
         .filter_map(|one| one.change.clone())
@@ -168,16 +263,11 @@ async fn write(app: &App, settled: &[Settled]) -> Result<(), store::Error> {
         .map(|one| (&one.row, one.ending.clone()))
         .collect();
     look_at_once(&mut tx, &mut endings, now).await?;
+    lanes::mark_started(&mut tx, started, now).await?;
     lanes::settle(&mut tx, &endings, now).await?;
     let mut tasks: Vec<NewTask> = settled.iter().flat_map(|one| one.tasks.clone()).collect();
     confirm_at_once(&mut tx, &mut tasks, now).await?;
     lanes::enqueue(&mut tx, &tasks).await?;
-    let chats: Vec<(Uuid, i64, Option<String>)> =
-        settled.iter().filter_map(|one| one.chat.clone()).collect();
-    conversations::set_portal_chats(&mut tx, &unique_chats(chats)).await?;
-    for (conversation, wa_id) in settled.iter().filter_map(|one| one.alias.clone()) {
-        learn_alias(&mut tx, conversation, &wa_id).await?;
-    }
     tx.commit().await
 }
 
@@ -244,8 +334,9 @@ async fn confirm_at_once(
     Ok(())
 }
 
-fn unique_chats(chats: Vec<(Uuid, i64, Option<String>)>) -> Vec<(Uuid, i64, Option<String>)> {
+fn unique_chats(mut chats: Vec<(Uuid, i64, Option<String>)>) -> Vec<(Uuid, i64, Option<String>)> {
     let mut seen = HashSet::new();
+    chats.sort_by_key(|(conversation, ..)| *conversation);
     chats
         .into_iter()
         .filter(|(conversation, ..)| seen.insert(*conversation))
@@ -362,10 +453,10 @@ mod tests {
     }
 
     async fn due(store: &Store, after: Duration) -> Vec<Uuid> {
-        let at = NOW + after;
-        let mut due = lanes::due(store, PHONE, Side::Portal, Priority::Confirmation, at, 10)
+        let due = lanes::due(store, PHONE, Side::Portal, NOW + after, 10)
             .await
             .unwrap();
+        let mut due: Vec<Uuid> = due.into_iter().map(|(lane, _)| lane).collect();
         due.sort_unstable();
         due
     }

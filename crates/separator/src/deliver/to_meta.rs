@@ -24,7 +24,7 @@ use whatsapp::{
 use super::{
     outcome,
     pace::{Bucket, Pace},
-    settle::{Settled, settle},
+    settle::{self, Settled, settle},
 };
 use crate::{
     account,
@@ -179,14 +179,12 @@ async fn claim(
     room: usize,
 ) -> Result<(Vec<Claimed>, Option<Millis>), store::Error> {
     let now = app.clock.now();
-    let mut due = Vec::new();
-    for priority in [Priority::Conversation, Priority::Program] {
-        if due.len() < room {
-            let wanted = room - due.len() + busy.len();
-            let lanes = lanes::due(&app.store, phone.id, Side::Meta, priority, now, wanted).await?;
-            due.extend(lanes.into_iter().filter(|lane| !busy.contains(lane)));
-        }
-    }
+    let due = lanes::due(&app.store, phone.id, Side::Meta, now, room + busy.len()).await?;
+    let mut due: Vec<Uuid> = due
+        .into_iter()
+        .map(|(lane, _)| lane)
+        .filter(|lane| !busy.contains(lane))
+        .collect();
     due.truncate(room);
     let next_due = lanes::next_due(&app.store, phone.id, Side::Meta, now).await?;
     if due.is_empty() {
@@ -286,7 +284,7 @@ fn after_cut(
 
 async fn mark(app: &App, rows: &[Claimed]) -> bool {
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-    match lanes::mark_started(&app.store, &ids, app.clock.now()).await {
+    match settle::mark_started(app, ids).await {
         Ok(()) => true,
         Err(error) => {
             tracing::error!(%error, "sends could not be marked as started and were not made");

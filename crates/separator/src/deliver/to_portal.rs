@@ -27,7 +27,7 @@ use uuid::Uuid;
 use super::{
     outcome,
     pace::Pace,
-    settle::{Settled, settle},
+    settle::{self, Settled, settle},
 };
 use crate::{
     app::App,
@@ -139,8 +139,20 @@ pub(super) async fn run(
             }
             let phones: Vec<&Phone> = registry.phones_of(instance.id).collect();
             turn = turn.wrapping_add(1);
-            match plan(&app, &phones, &busy, appetite.limit(), turn, &posting).await {
-                Ok(mut plans) => {
+            let planned = if flights.len() >= MOST_CALLS {
+                Ok(None)
+            } else if let Some(wait) = pace.wait() {
+                // Nothing could go: nothing needs to be looked at.
+                again_at = again_at.min(app.clock.now() + wait);
+                Ok(None)
+            } else {
+                plan(&app, &phones, &busy, appetite.limit(), turn, &posting)
+                    .await
+                    .map(Some)
+            };
+            match planned {
+                Ok(None) => {}
+                Ok(Some(mut plans)) => {
                     again_at = again_at.min(plans.next_due);
                     settle_waiting(&app, std::mem::take(&mut plans.waiting)).await;
                     for planned in plans.calls {
@@ -227,31 +239,33 @@ async fn plan(
     for index in 0..phones.len() {
         // Each number is first in turn.
         let phone = phones[(index + turn) % phones.len()];
-        for priority in [
-            Priority::Conversation,
-            Priority::Confirmation,
-            Priority::Program,
-        ] {
-            let wanted = limit + busy.len();
-            let mut due =
-                lanes::due(&app.store, phone.id, Side::Portal, priority, now, wanted).await?;
-            due.retain(|lane| !busy.contains(lane));
-            due.truncate(limit);
-            if due.is_empty() {
-                continue;
-            }
-            let per_lane = (limit / due.len()).clamp(1, 32);
-            let rows = lanes::heads(&app.store, Side::Portal, &due, per_lane as i64).await?;
-            sort_out(app, phone, rows, now, &mut plans);
+        let wanted = limit + busy.len();
+        let due = lanes::due(&app.store, phone.id, Side::Portal, now, wanted).await?;
+        let held = |priority: i64| {
+            // While a call of messages is under way for a line, the next ones gather.
+            posting.contains(&phone.id) && priority != Priority::Confirmation.as_number()
+        };
+        let mut counts: BTreeMap<i64, usize> = BTreeMap::new();
+        let due: Vec<Uuid> = due
+            .into_iter()
+            .filter(|(lane, priority)| !busy.contains(lane) && !held(*priority))
+            .filter(|(_, priority)| {
+                let count = counts.entry(*priority).or_default();
+                *count += 1;
+                *count <= limit
+            })
+            .map(|(lane, _)| lane)
+            .collect();
+        if due.is_empty() {
+            continue;
         }
+        let per_lane = (limit / due.len()).clamp(1, 32);
+        let rows = lanes::heads(&app.store, Side::Portal, &due, per_lane as i64).await?;
+        sort_out(app, phone, rows, now, &mut plans);
     }
     for planned in &mut plans.calls {
         planned.rows.truncate(limit);
     }
-    // One call of messages at a time for a line: what comes in meanwhile makes the next one fuller.
-    plans
-        .calls
-        .retain(|planned| planned.kind != Kind::Post || !posting.contains(&planned.phone.id));
     if plans.calls.is_empty() {
         // Otherwise it is planned anew when the call ends.
         for phone in phones {
@@ -469,7 +483,7 @@ async fn fly(
     } else {
         let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
         let now = app.clock.now();
-        match lanes::mark_started(&app.store, &ids, now).await {
+        match settle::mark_started(&app, ids).await {
             Ok(()) => call(&app, &instance, &phone, &pace, kind, rows, &mut cut).await,
             Err(error) => {
                 tracing::error!(%error, "a call could not be marked as started and was not made");

@@ -266,8 +266,25 @@ fn edit(
     content: Content,
 ) {
     let Some(edited) = work.known.message(phone.id, original).map(|facts| facts.id) else {
-        // What was edited came before us: the operator sees the new text as a message.
-        post(work, receipt, phone, conversation, message, content, false);
+        if work.first_time(inbound_deed(&phone.phone_number_id, original)) {
+            // It came before us, or is overtaken by its edit: the operator sees the new text in its place.
+            let in_its_place = Message {
+                id: original.to_owned(),
+                ..message.clone()
+            };
+            post(
+                work,
+                receipt,
+                phone,
+                conversation,
+                &in_its_place,
+                content,
+                false,
+            );
+        } else {
+            let why = "the edited message was taken back before";
+            nothing_to_do(work, receipt, phone, conversation, message, "edit", why);
+        }
         return;
     };
     work.retell(edited, &content.text);
@@ -290,25 +307,14 @@ fn revoke(
     message: &Message,
     original: &str,
 ) {
-    let content = Content {
-        kind: "revoke".to_owned(),
-        text: String::new(),
-        markup: String::new(),
-        file: None,
-        understood: true,
-    };
-    let mut new = row(work, receipt, phone, conversation, message, &content);
     if work.known.message(phone.id, original).is_none() {
-        // Nothing of it is in the chat.
-        new.state = State::Delivered;
-        new.journey.step(
-            work.now,
-            "nothing to do",
-            Some("the deleted message was never in the chat"),
-        );
-        work.add_message(new);
+        // Nothing of it is in the chat, and nothing shall be should it come later.
+        work.first_time(inbound_deed(&phone.phone_number_id, original));
+        let why = "the deleted message was never in the chat";
+        nothing_to_do(work, receipt, phone, conversation, message, "revoke", why);
         return;
     }
+    let new = wordless(work, receipt, phone, conversation, message, "revoke");
     let id = new.id;
     work.add_message(new);
     work.tell_portal(
@@ -319,6 +325,41 @@ fn revoke(
             external_id: original.to_owned(),
         },
     );
+}
+
+/// A message row for something that has no words of its own.
+fn wordless(
+    work: &Work<'_>,
+    receipt: &Receipt,
+    phone: &Phone,
+    conversation: &Conversation,
+    message: &Message,
+    kind: &str,
+) -> NewMessage {
+    let content = Content {
+        kind: kind.to_owned(),
+        text: String::new(),
+        markup: String::new(),
+        file: None,
+        understood: true,
+    };
+    row(work, receipt, phone, conversation, message, &content)
+}
+
+/// Keeps a change to a message that is not in the chat.
+fn nothing_to_do(
+    work: &mut Work<'_>,
+    receipt: &Receipt,
+    phone: &Phone,
+    conversation: &Conversation,
+    message: &Message,
+    kind: &str,
+    why: &str,
+) {
+    let mut new = wordless(work, receipt, phone, conversation, message, kind);
+    new.state = State::Delivered;
+    new.journey.step(work.now, "nothing to do", Some(why));
+    work.add_message(new);
 }
 
 /// The business wrote with the phone app: operators see it, nobody sends it again (Meta: smb_message_echoes).

@@ -101,6 +101,9 @@ impl Questions {
                 | whatsapp::webhook::MessageBody::Revoke {
                     original_message_id,
                 } => {
+                    // A change that overtakes what it changes settles that as well.
+                    self.deeds
+                        .push(inbound_deed(phone_number_id, original_message_id));
                     self.wamids.push(original_message_id.clone());
                 }
                 whatsapp::webhook::MessageBody::System(system) => {
@@ -242,6 +245,26 @@ impl Known {
         );
         self.conversations
             .insert((conversation.phone, conversation.person), conversation);
+    }
+
+    /// Gives a person's conversations to another person, where that one has none with the same number; gives the
+    /// numbers.
+    pub(crate) fn hand_over(&mut self, from: Uuid, to: Uuid) -> Vec<Uuid> {
+        let phones: Vec<Uuid> = self
+            .conversations
+            .keys()
+            .filter(|(phone, person)| {
+                *person == from && !self.conversations.contains_key(&(*phone, to))
+            })
+            .map(|(phone, _)| *phone)
+            .collect();
+        for phone in &phones {
+            if let Some(mut conversation) = self.conversations.remove(&(*phone, from)) {
+                conversation.person = to;
+                self.add_conversation(conversation);
+            }
+        }
+        phones
     }
 
     pub(crate) fn add_message(&mut self, facts: Facts) {

@@ -267,7 +267,8 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Two rows turn out to be one person: the older one, with the older chats, stays.
+    /// Two rows turn out to be one person: the older one stays, with its chats and those of the other at numbers where
+    /// it has none itself.
     fn merge(&mut self, one: Uuid, other: Uuid) -> Uuid {
         let (stays, goes) = if one < other {
             (one, other)
@@ -285,6 +286,11 @@ impl<'a> Work<'a> {
             }
         }
         self.merged.push((goes, stays));
+        for phone in self.known.hand_over(goes, stays) {
+            if self.conversations.remove(&(phone, goes)) {
+                self.conversations.insert((phone, stays));
+            }
+        }
         // A chat that an operator still has open under the other row must reach the same customer.
         let facts = self
             .known
@@ -295,6 +301,8 @@ impl<'a> Work<'a> {
         if let Some((mut first, mut second)) = facts {
             first.wa_id = first.wa_id.or_else(|| second.wa_id.clone());
             first.user_id = first.user_id.or_else(|| second.user_id.clone());
+            first.name = first.name.or_else(|| second.name.clone());
+            first.username = first.username.or_else(|| second.username.clone());
             second.wa_id.clone_from(&first.wa_id);
             second.user_id.clone_from(&first.user_id);
             for person in [first, second] {
@@ -569,7 +577,7 @@ impl<'a> Work<'a> {
             .collect();
         conversations::save_persons(tx, persons).await?;
         for (goes, stays) in &self.merged {
-            conversations::move_aliases(tx, *goes, *stays).await?;
+            conversations::merge_persons(tx, *goes, *stays).await?;
         }
         conversations::delete_aliases(tx, &self.dropped_aliases).await?;
         let mut last: HashMap<&Alias, Uuid> = HashMap::new();

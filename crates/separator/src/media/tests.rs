@@ -109,9 +109,8 @@ async fn sleeping(store: &Store, row: u128, lane: u128, side: Side, media: Optio
 }
 
 async fn lanes_due(store: &Store, side: Side) -> Vec<Uuid> {
-    lanes::due(store, id(10), side, Priority::Conversation, NOW, 10)
-        .await
-        .unwrap()
+    let due = lanes::due(store, id(10), side, NOW, 10).await.unwrap();
+    due.into_iter().map(|(lane, _)| lane).collect()
 }
 
 #[tokio::test]

@@ -202,11 +202,21 @@ pub async fn delete_aliases(tx: &mut Transaction, aliases: &[Alias]) -> Result<(
     Ok(())
 }
 
-/// Points all ids of one person at another.
-pub async fn move_aliases(tx: &mut Transaction, from: Uuid, to: Uuid) -> Result<(), Error> {
+/// Two rows are one person: the ids of one lead to the other from now on, and so do its conversations with numbers with
+/// which the other has none. These keep the `user.id` that the portal knows, or it would open another chat.
+pub async fn merge_persons(tx: &mut Transaction, from: Uuid, to: Uuid) -> Result<(), Error> {
+    let cells = [to.into(), from.into()];
     tx.execute(
         "UPDATE aliases SET person_id = $1 WHERE person_id = $2",
-        &[to.into(), from.into()],
+        &cells,
+    )
+    .await?;
+    tx.execute(
+        "UPDATE conversations SET person_id = $1, \
+         user_ref = COALESCE(user_ref, (SELECT p.user_ref FROM persons p WHERE p.id = $2)) \
+         WHERE person_id = $2 AND NOT EXISTS \
+         (SELECT 1 FROM conversations o WHERE o.person_id = $1 AND o.phone_id = conversations.phone_id)",
+        &cells,
     )
     .await?;
     Ok(())

@@ -341,29 +341,31 @@ pub struct ClaimedMedia {
     pub remote_id: Option<String>,
 }
 
-/// The lanes of a number that are due now, most urgent first.
+/// The lanes of a number that are due now, most urgent first: up to `limit` of each priority.
 pub async fn due(
     store: &Store,
     phone: Uuid,
     side: Side,
-    priority: Priority,
     now: Millis,
     limit: usize,
-) -> Result<Vec<Uuid>, Error> {
-    let rows = store
-        .fetch(
-            "SELECT id FROM lanes WHERE phone_id = $1 AND side = $2 AND priority = $3 AND due_at <= $4 \
-             ORDER BY due_at LIMIT $5",
-            &[
-                phone.into(),
-                side.as_str().into(),
-                priority.as_number().into(),
-                now.0.into(),
-                (limit as i64).into(),
-            ],
-        )
-        .await?;
-    rows.iter().map(|row| row.id("id")).collect()
+) -> Result<Vec<(Uuid, i64)>, Error> {
+    const EACH: &str =
+        "SELECT id, priority, due_at FROM lanes WHERE phone_id = $1 AND side = $2 AND due_at <= $3";
+    let sql = format!(
+        "SELECT id, priority FROM ({EACH} AND priority = 0 ORDER BY due_at LIMIT $4) AS a UNION ALL \
+         SELECT id, priority FROM ({EACH} AND priority = 1 ORDER BY due_at LIMIT $4) AS b UNION ALL \
+         SELECT id, priority FROM ({EACH} AND priority = 2 ORDER BY due_at LIMIT $4) AS c"
+    );
+    let cells: [Cell; 4] = [
+        phone.into(),
+        side.as_str().into(),
+        now.0.into(),
+        (limit as i64).into(),
+    ];
+    let rows = store.fetch(&sql, &cells).await?;
+    rows.iter()
+        .map(|row| Ok((row.id("id")?, row.number("priority")?)))
+        .collect()
 }
 
 /// When the next lane of a number is due that is not due yet.
@@ -373,30 +375,17 @@ pub async fn next_due(
     side: Side,
     after: Millis,
 ) -> Result<Option<Millis>, Error> {
-    let mut next = None;
-    for priority in [
-        Priority::Conversation,
-        Priority::Confirmation,
-        Priority::Program,
-    ] {
-        let row = store
-            .fetch_optional(
-                "SELECT due_at FROM lanes WHERE phone_id = $1 AND side = $2 AND priority = $3 AND due_at > $4 \
-                 ORDER BY due_at LIMIT 1",
-                &[
-                    phone.into(),
-                    side.as_str().into(),
-                    priority.as_number().into(),
-                    after.0.into(),
-                ],
-            )
-            .await?;
-        if let Some(row) = row {
-            let due = Millis(row.number("due_at")?);
-            next = Some(next.map_or(due, |earlier: Millis| earlier.min(due)));
-        }
-    }
-    Ok(next)
+    const EACH: &str = "SELECT due_at FROM lanes WHERE phone_id = $1 AND side = $2 AND due_at > $3";
+    let sql = format!(
+        "SELECT due_at FROM ({EACH} AND priority = 0 ORDER BY due_at LIMIT 1) AS a UNION ALL \
+         SELECT due_at FROM ({EACH} AND priority = 1 ORDER BY due_at LIMIT 1) AS b UNION ALL \
+         SELECT due_at FROM ({EACH} AND priority = 2 ORDER BY due_at LIMIT 1) AS c"
+    );
+    let rows = store
+        .fetch(&sql, &[phone.into(), side.as_str().into(), after.0.into()])
+        .await?;
+    let times: Result<Vec<i64>, Error> = rows.iter().map(|row| row.number("due_at")).collect();
+    Ok(times?.into_iter().min().map(Millis))
 }
 
 /// The numbers with anything due, on either side.
@@ -425,8 +414,9 @@ pub async fn heads(
     let sql = format!(
         "SELECT o.id, o.lane, o.side, o.seq, o.phone_id, o.message_id, o.created_at, o.attempts, o.started_at, \
          o.payload, m.state AS message_state, m.wamid, m.origin, m.im_message_id, c.id AS conversation_id, c.chat_ref, \
-         c.im_chat_id, c.session_id, p.user_ref, p.name, p.wa_id, p.user_id, p.username, d.id AS media_id, d.state AS media_state, \
-         d.error AS media_error, d.name AS media_name, d.mime_type, d.size, d.remote_id \
+         c.im_chat_id, c.session_id, COALESCE(c.user_ref, p.user_ref) AS user_ref, p.name, p.wa_id, p.user_id, \
+         p.username, d.id AS media_id, d.state AS media_state, d.error AS media_error, \
+         d.name AS media_name, d.mime_type, d.size, d.remote_id \
          FROM lanes l \
          JOIN outbox o ON o.lane = l.id AND o.side = l.side AND o.seq >= l.head_seq AND o.seq < l.head_seq + {per_lane} \
          LEFT JOIN messages m ON m.id = o.message_id \
@@ -504,16 +494,13 @@ fn read_claimed(row: &Row) -> Result<Claimed, Error> {
     })
 }
 
-/// Records that a try begins. From here on the row's outcome is unknown until it is settled, also after a crash.
-pub async fn mark_started(store: &Store, rows: &[Uuid], at: Millis) -> Result<(), Error> {
+/// Records that tries begin.
+pub async fn mark_started(tx: &mut Transaction, rows: &[Uuid], at: Millis) -> Result<(), Error> {
     let keys: Vec<Cell> = rows.iter().map(|id| Cell::Id(*id)).collect();
-    let mut tx = store.begin().await?;
-    tx.execute_in(
-        &format!("UPDATE outbox SET started_at = {} WHERE id IN", at.0),
-        &keys,
-    )
-    .await?;
-    tx.commit().await
+    // The time is ours; it is written into the text because the list takes the placeholders.
+    let sql = format!("UPDATE outbox SET started_at = {} WHERE id IN", at.0);
+    tx.execute_in(&sql, &keys).await?;
+    Ok(())
 }
 
 /// How a row's try ended, as the store needs to know it.
