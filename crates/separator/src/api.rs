@@ -2,7 +2,7 @@
 //!
 //! Each resource is a file with three tables' worth of facts: its fields, its objects, its operations. The routes and the
 //! description are made from the same operations, so neither can know more than the other. Every request takes the same
-//! way through [`serve`]: key, rights, body, `Idempotency-Key`, handler. Handlers get a [`Call`](operation::Call) and
+//! way through [`serve`]: key, rights, body, `Idempotency-Key`, handler. Handlers get a [`Call`] and
 //! give JSON or a [`Problem`]; SQL is the store's.
 
 mod accounts;

@@ -2,7 +2,7 @@
 //!
 //! A file's row is written with the message that it belongs to, and the message goes on without it. Workers here fetch
 //! what is due from Meta or from the portal onto the disk; then the lanes whose heads wait for it are made due, and
-//! delivery either hands Bitrix24 a [`link`] or [`upload`]s the file to Meta. A file that cannot be had after some
+//! delivery either hands Bitrix24 a [`link`] or [`upload()`]s the file to Meta. A file that cannot be had after some
 //! tries is marked as failed with a reason in plain words, which delivery says in the chat.
 //!
 //! Everything is fetched by us and handed on by us: Meta's addresses need a token and live for minutes, and the portal's

@@ -1,10 +1,10 @@
 //! The portal side: installing, tokens, calls, and the one publish routine.
 //!
-//! - [`install`] turns an install event into an installation, after the authorization server confirmed whose token it
+//! - [`install()`] turns an install event into an installation, after the authorization server confirmed whose token it
 //!   is ([`mod@install`]).
 //! - [`access_token`] and [`refresh`] keep each installation's pair of tokens ([`tokens`]).
-//! - [`call`] is how everybody calls a portal: it refreshes once and follows a renamed portal ([`mod@call`]).
-//! - [`link`] connects a number with a portal ([`mod@link`]).
+//! - [`call()`] is how everybody calls a portal: it refreshes once and follows a renamed portal ([`mod@call`]).
+//! - [`link()`] connects a number with a portal ([`mod@link`]).
 //! - [`run`] and [`publish_now`] make and keep the portal right: connector, line, activation, events ([`publish`],
 //!   [`publisher`]).
 //!

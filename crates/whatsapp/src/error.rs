@@ -12,7 +12,7 @@ use crate::json::Object;
 /// Decide by [`code`](Self::code); texts change. Source: Meta, "Cloud API: error codes".
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ApiError {
-    /// The code, as in the table of [`codes`](crate::codes).
+    /// The code, as in the table of [`codes`].
     pub code: Option<i64>,
     /// Tells cases of codes 100 and 190 apart; deprecated elsewhere.
     pub subcode: Option<i64>,

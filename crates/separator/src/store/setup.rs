@@ -1,4 +1,4 @@
-//! Reading what is set up, for the [`registry`](crate::registry). Changing it is in `store::accounts` and
+//! Reading what is set up, for the [`registry`]. Changing it is in `store::accounts` and
 //! `store::portals`.
 
 use uuid::Uuid;
