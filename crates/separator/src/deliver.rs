@@ -64,6 +64,9 @@ use crate::{
 /// How often all lanes are looked over without being told to.
 const LOOK_OVER: Duration = Duration::from_secs(5);
 
+/// How long a worker rests that knows of nothing to come; a wake ends it, and the looking over finds what no wake told.
+const REST: Duration = Duration::from_mins(10);
+
 /// A destination: what has a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Destination {

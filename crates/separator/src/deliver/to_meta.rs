@@ -103,7 +103,7 @@ pub(super) async fn run(
     let begun = app.clock.now();
     loop {
         let registry = app.directory.snapshot();
-        let mut again_at = app.clock.now() + super::LOOK_OVER;
+        let mut again_at = app.clock.now() + super::REST;
         let was_paused = paused;
         paused = registry
             .phones

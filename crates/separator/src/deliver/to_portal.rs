@@ -60,6 +60,9 @@ const ITEM_PAUSE: Duration = Duration::from_secs(1);
 /// A portal that is out of order is probed after this, then more and more rarely.
 const FIRST_REST: Duration = Duration::from_mins(1);
 const LONGEST_REST: Duration = Duration::from_mins(10);
+/// A portal that does not answer is probed soon, for it may be back any moment.
+const FIRST_PROBE: Duration = Duration::from_secs(1);
+const LAST_PROBE: Duration = Duration::from_secs(15);
 /// Its rows need not wait themselves: the portal's pace holds them all, and lets go the moment somebody mends it.
 const HELD: Duration = Duration::from_secs(1);
 
@@ -126,7 +129,7 @@ pub(super) async fn run(
     let mut active = true;
     loop {
         let registry = app.directory.snapshot();
-        let mut again_at = app.clock.now() + super::LOOK_OVER;
+        let mut again_at = app.clock.now() + super::REST;
         if let Some(instance) = registry.instances.get(&instance)
             && !stop.is_cancelled()
         {
@@ -1031,6 +1034,8 @@ async fn failed_call(
         }
         Class::Unknown => {
             *cut = true;
+            // A portal that cuts one call after another is probed, not flooded: each cut has to be looked up later.
+            pace.strike(FIRST_PROBE, LAST_PROBE);
             all(rows, |row| {
                 let inbound = row.origin.as_deref() == Some("customer");
                 Settled::new(row, outcome::unknown(now, look_up_after(app))).tells(
@@ -1049,13 +1054,16 @@ async fn failed_call(
             })
         }
         Class::Refused => all(rows, |row| give_up(row, why, now)),
-        Class::Refresh | Class::Retry => all(rows, |row| {
-            let ending = outcome::again(row.attempts, row.created_at, now, why);
-            if let Ending::Dead { reason } = ending {
-                return give_up(row, &reason, now);
-            }
-            Settled::new(row, ending).tells(now, None, "failed, will be tried again", Some(why))
-        }),
+        Class::Refresh | Class::Retry => {
+            pace.strike(FIRST_PROBE, LAST_PROBE);
+            all(rows, |row| {
+                let ending = outcome::again(row.attempts, row.created_at, now, why);
+                if let Ending::Dead { reason } = ending {
+                    return give_up(row, &reason, now);
+                }
+                Settled::new(row, ending).tells(now, None, "failed, will be tried again", Some(why))
+            })
+        }
     }
 }
 
