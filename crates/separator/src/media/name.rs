@@ -51,21 +51,25 @@ pub(super) fn tidy(name: &str, mime_type: Option<&str>) -> String {
         .chars()
         .filter(|character| !is_hidden(*character))
         .collect();
-    let plain = plain
-        .trim()
-        .trim_start_matches('.')
-        .trim_end_matches(['.', ' ']);
+    let plain = plain.trim_matches(is_edge);
     let (stem, extension) = match extension_of(plain) {
         Some(extension) => (&plain[..plain.len() - extension.len() - 1], Some(extension)),
         None => (plain, mime_type.and_then(extension_for)),
     };
-    let stem = if stem.is_empty() { NAMELESS } else { stem };
-    let mut name: String = stem.chars().take(LONGEST - LONGEST_EXTENSION - 1).collect();
+    let stem: String = stem.chars().take(LONGEST - LONGEST_EXTENSION - 1).collect();
+    // Cutting may leave a dot or a space at the end.
+    let stem = stem.trim_end_matches(is_edge);
+    let mut name = if stem.is_empty() { NAMELESS } else { stem }.to_owned();
     if let Some(extension) = extension {
         name.push('.');
         name.push_str(extension);
     }
     name
+}
+
+/// What a name neither begins nor ends with.
+fn is_edge(character: char) -> bool {
+    character == '.' || character.is_whitespace()
 }
 
 /// The part after the last dot, where it looks like an extension.
