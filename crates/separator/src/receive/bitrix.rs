@@ -54,7 +54,15 @@ pub async fn event(
     let Ok(event) = Event::parse(&body) else {
         return refuse(&app, "not_understood", "this is not an event of Bitrix24");
     };
-    if matches!(event.data, EventData::Install { .. }) {
+    // The update of an application brings a new pair of tokens, as its installation does: both are believed only after
+    // asking the authorization server. An update may also be the first that is heard of a portal, because a portal shows
+    // the application's id only after it has announced the installation.
+    let brings_tokens = match event.data {
+        EventData::Install { .. } => true,
+        EventData::Update { .. } => event.auth.refresh_token.is_some(),
+        _ => false,
+    };
+    if brings_tokens {
         return install(&app, &event, parameters.app_id.as_deref()).await;
     }
     let registry = app.directory.snapshot();
@@ -74,10 +82,6 @@ pub async fn event(
             "the application token is not known for this portal",
         );
     };
-    if matches!(event.data, EventData::Update { .. }) && event.auth.refresh_token.is_some() {
-        // The update of an application brings a new pair of tokens, trusted only after asking its authorization server.
-        return install(&app, &event, parameters.app_id.as_deref()).await;
-    }
     if let Ok(_committed) = app
         .committer
         .commit(Source::Bitrix, instance.id, blank_tokens(&body))
