@@ -16,7 +16,7 @@ use crate::{
 pub const BLOCKED_ALARM: &str = "meta_blocked";
 
 /// Kind of the alarm that messages of a number were given up; the subject is the number's id.
-pub const GIVEN_UP_ALARM: &str = "given_up";
+pub const GIVEN_UP_ALARM: &str = "dead_letters";
 
 /// TLS port of a telephone server where none is entered.
 const SIP_PORT: i64 = 5061;

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
+    account,
     app::App,
     store::{
         self,
@@ -230,16 +231,9 @@ async fn after(app: &App, settled: &[Settled]) {
 }
 
 async fn raise_alarm(app: &App, settled: &Settled) {
-    let Ending::Dead { reason } = &settled.ending else {
-        return;
-    };
-    let (id, now) = (app.ids.next(), app.clock.now());
-    let subject = settled.row.phone.to_string();
-    let text = format!("Messages were given up and wait among the dead letters: {reason}");
-    let raised =
-        store::instances::raise_alarm(&app.store, id, now, "dead_letters", &subject, &text).await;
-    if let Err(error) = raised {
-        tracing::error!(%error, "an alarm could not be raised: {text}");
+    if let Ending::Dead { reason } = &settled.ending {
+        let text = format!("Messages were given up and wait among the dead letters: {reason}");
+        account::gave_up(app, settled.row.phone, &text).await;
     }
 }
 
