@@ -4,7 +4,7 @@
 
 use uuid::Uuid;
 
-use super::{Cell, Error, Row, Store};
+use super::{Error, Store};
 use crate::time::Millis;
 
 /// A user to be stored.
@@ -134,15 +134,4 @@ pub async fn key_by_hash(store: &Store, hash: &str) -> Result<Option<Key>, Error
         })
     })
     .transpose()
-}
-
-/// The digests of all keys of one scope.
-pub async fn key_hashes(store: &Store, scope: &str) -> Result<Vec<String>, Error> {
-    let rows = store
-        .fetch(
-            "SELECT hash FROM api_keys WHERE scope = $1",
-            &[Cell::text(scope)],
-        )
-        .await?;
-    rows.iter().map(|row: &Row| row.text("hash")).collect()
 }
