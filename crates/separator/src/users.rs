@@ -282,18 +282,6 @@ pub enum KeyCheck {
     Unknown,
 }
 
-/// Whether this is a key of the scope `callback`.
-pub async fn callback_key_valid(store: &Store, key: &str) -> Result<bool, store::Error> {
-    let found = store::users::key_by_hash(store, &sha256_hex(key)).await?;
-    Ok(found.is_some_and(|found| found.scope == Scope::Callback.as_str()))
-}
-
-/// The SHA-256 digests of all keys of the scope `callback`, for a door that must not ask the database; to be compared
-/// with [`sha256_hex`] of the key that was presented.
-pub async fn load_callback_key_hashes(store: &Store) -> Result<Vec<String>, store::Error> {
-    store::users::key_hashes(store, Scope::Callback.as_str()).await
-}
-
 /// Takes an address apart just far enough to catch slips: something, `@`, a host name. Gives it in lower case.
 fn valid_email(text: &str) -> Result<String, UserError> {
     let email = text.trim().to_lowercase();

@@ -4,7 +4,7 @@
 
 use uuid::Uuid;
 
-use super::{Cell, Error, Row, Store};
+use super::{Error, Store};
 use crate::time::Millis;
 
 /// A user to be stored.
@@ -169,15 +169,4 @@ pub async fn touch_key(store: &Store, id: Uuid, now: Millis) -> Result<(), Error
         )
         .await?;
     Ok(())
-}
-
-/// The digests of all keys of one scope.
-pub async fn key_hashes(store: &Store, scope: &str) -> Result<Vec<String>, Error> {
-    let rows = store
-        .fetch(
-            "SELECT hash FROM api_keys WHERE scope = $1",
-            &[Cell::text(scope)],
-        )
-        .await?;
-    rows.iter().map(|row: &Row| row.text("hash")).collect()
 }
