@@ -3,6 +3,7 @@
 use std::{
     io::Write as _,
     net::TcpListener,
+    os::unix::fs::MetadataExt as _,
     path::Path,
     process::{Command, Output, Stdio},
 };
@@ -189,6 +190,18 @@ fn a_data_folder_that_cannot_be_written_is_named() {
         );
         outcome.refused(2, &["data_dir", &path]);
     }
+}
+
+#[test]
+fn the_data_folder_is_closed_to_others() {
+    let folder = Folder::new();
+    folder
+        .run(&["user", "create", "--email", "anna@example.com"], &[])
+        .fine();
+    let mode = std::fs::metadata(folder.path().join("data"))
+        .unwrap()
+        .mode();
+    assert_eq!(mode & 0o077, 0, "mode {mode:o}");
 }
 
 #[test]

@@ -384,6 +384,37 @@ async fn an_edited_message_is_known_by_its_new_words() {
     world.ends_clean().await;
 }
 
+/// An edit as Meta sends it, written at a second of our choice.
+fn edit_at(original: &str, words: &str, seconds: u64) -> Value {
+    let mut message = part::edit(original, words);
+    message["id"] = format!("wamid.EDIT{seconds}").into();
+    message["timestamp"] = seconds.to_string().into();
+    message["from"] = lena().phone.into();
+    message
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_edits_in_the_wrong_order_the_one_written_last_stays() {
+    let world = World::start().await;
+    let wamid = world.customer_says(&lena(), "Zwei Stuehle");
+    world.bubble(&wamid).await;
+    // The second case: the edits overtake the message itself, which then adds nothing.
+    for (original, hour) in [(wamid.as_str(), 1), ("wamid.OVERTAKEN", 2)] {
+        for (words, second) in [("Vier Stühle", 20), ("Drei", 10)] {
+            let edit = edit_at(original, words, 1_900_000_000 + hour * 3600 + second);
+            let value = world.value(json!({ "messages": [edit] }));
+            world.webhook(&[value]).await;
+        }
+        world.comes_to_rest().await;
+        assert_eq!(world.bubble(original).await.text, "Vier Stühle");
+        let message = world.message(original).await;
+        assert_eq!(message["text"], "Vier Stühle", "{message:#}");
+    }
+    let late = world.message("wamid.EDIT1900003610").await;
+    assert_eq!(late["journey"][3]["step"], "nothing to do", "{late:#}");
+    world.ends_clean().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_whatsapp_itself_reports_is_a_note() {
     let world = World::start().await;

@@ -55,6 +55,8 @@ enum Command {
         #[command(subcommand)]
         command: KeyCommand,
     },
+    /// Print the description of the JSON API (OpenAPI), as it is served at /api/openapi.json
+    Openapi,
     /// Look at a telephone server as Meta does before it sends a call there; ends with 1 where calls will not arrive
     SipCheck(SipCheck),
 }
@@ -195,6 +197,7 @@ async fn run(command: Command) -> Result<(), Failure> {
             command: KeyCommand::Create(key),
         } => create_key(key).await,
         Command::SipCheck(check) => sip_check(check).await,
+        Command::Openapi => print(crate::api::openapi()),
     }
 }
 

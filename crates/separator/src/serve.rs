@@ -3,7 +3,10 @@
 //! Start: settings, data folder, key, database, lease, then the doors and the workers. Stop: the doors close first, then
 //! what is in flight ends and is settled.
 
-use std::{io::Write as _, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    io::Write as _, net::SocketAddr, os::unix::fs::DirBuilderExt as _, path::Path, sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -92,7 +95,12 @@ fn prepare_folder(folder: &Path) -> Result<(), StartError> {
         folder: folder.display().to_string(),
         why,
     };
-    std::fs::create_dir_all(folder).map_err(failed)?;
+    // Messages lie in it: where it is made here, nobody else on the machine reads it.
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(failed)?;
     // Writing is the only honest test of being able to write.
     let probe = folder.join(".writable");
     let mut file = std::fs::File::create(&probe).map_err(failed)?;

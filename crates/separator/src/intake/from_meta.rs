@@ -1,5 +1,6 @@
 //! What a callback of Meta changes.
 
+use uuid::Uuid;
 use whatsapp::webhook::{
     Callback, ChangeKind, DeliveryStatus, Message, MessageBody, MessagesValue, Status,
 };
@@ -35,7 +36,10 @@ pub(super) fn apply(work: &mut Work<'_>, receipt: &Receipt, callback: &Callback)
         match &change.kind {
             ChangeKind::Messages(value) => apply_value(work, receipt, value, false),
             ChangeKind::Echoes(value) => apply_value(work, receipt, value, true),
-            ChangeKind::Other => {
+            ChangeKind::Template(_)
+            | ChangeKind::Account(_)
+            | ChangeKind::Number(_)
+            | ChangeKind::Other => {
                 work.count("other_field");
                 work.keep(KeptState::Recorded, format!("field {}", change.field));
             }
@@ -223,6 +227,7 @@ fn row(
     }
 }
 
+/// Shows a message in the operator's chat; gives our id of it.
 fn post(
     work: &mut Work<'_>,
     receipt: &Receipt,
@@ -231,7 +236,7 @@ fn post(
     message: &Message,
     content: Content,
     note: bool,
-) {
+) -> Uuid {
     let mut new = row(work, receipt, phone, conversation, message, &content);
     new.media = content.file.as_ref().map(|_| work.ids.next());
     if let (Some(file), Some(media)) = (content.file, new.media) {
@@ -254,6 +259,7 @@ fn post(
         note,
     };
     work.tell_portal(conversation.into(), Some(id), media, task);
+    id
 }
 
 fn edit(
@@ -265,14 +271,19 @@ fn edit(
     original: &str,
     content: Content,
 ) {
-    let Some(edited) = work.known.message(phone.id, original).map(|facts| facts.id) else {
+    let edited_at = message
+        .timestamp
+        .map_or(receipt.received_at, Millis::from_seconds);
+    let known = work.known.message(phone.id, original);
+    let Some((edited, before)) = known.map(|facts| (facts.id, facts.edited_at)) else {
         if work.first_time(inbound_deed(&phone.phone_number_id, original)) {
             // It came before us, or is overtaken by its edit: the operator sees the new text in its place.
             let in_its_place = Message {
                 id: original.to_owned(),
                 ..message.clone()
             };
-            post(
+            let words = content.text.clone();
+            let id = post(
                 work,
                 receipt,
                 phone,
@@ -281,13 +292,19 @@ fn edit(
                 content,
                 false,
             );
+            work.retell(id, &words, edited_at);
         } else {
             let why = "the edited message was taken back before";
             nothing_to_do(work, receipt, phone, conversation, message, "edit", why);
         }
         return;
     };
-    work.retell(edited, &content.text);
+    if before.is_some_and(|before| before > edited_at) {
+        let why = "a later edit of the message came first";
+        nothing_to_do(work, receipt, phone, conversation, message, "edit", why);
+        return;
+    }
+    work.retell(edited, &content.text, edited_at);
     let mut new = row(work, receipt, phone, conversation, message, &content);
     "edit".clone_into(&mut new.kind);
     let id = new.id;

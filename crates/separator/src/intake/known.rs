@@ -12,7 +12,7 @@ use crate::{
     store::{
         Error, Store,
         conversations::{self, Alias, AliasKind, Conversation, Deed, Person},
-        messages::{self, Facts},
+        messages::{self, Facts, Retold},
     },
     translate,
 };
@@ -281,11 +281,12 @@ impl Known {
     }
 
     /// A message says something else now.
-    pub(crate) fn retell(&mut self, id: Uuid, text: &str) {
+    pub(crate) fn retell(&mut self, retold: &Retold) {
         let latest = self.latest.values_mut().flatten();
-        let facts = self.messages.get_mut(&id).into_iter();
-        for facts in facts.chain(latest.filter(|facts| facts.id == id)) {
-            text.clone_into(&mut facts.text);
+        let facts = self.messages.get_mut(&retold.id).into_iter();
+        for facts in facts.chain(latest.filter(|facts| facts.id == retold.id)) {
+            retold.text.clone_into(&mut facts.text);
+            facts.edited_at = Some(retold.edited_at);
         }
     }
 

@@ -16,7 +16,7 @@ use crate::{
         events::{Kept, State as KeptState},
         lanes::{self, NewTask, Priority, Side, Task},
         media::NewMedia,
-        messages::{self, Change, Direction, Facts, Journey, NewMessage, State},
+        messages::{self, Change, Direction, Facts, Journey, NewMessage, Retold, State},
         receipts::{self, Receipt},
     },
     time::Millis,
@@ -78,7 +78,7 @@ pub(crate) struct Work<'a> {
     pub media: Vec<NewMedia>,
     messages: Vec<NewMessage>,
     pub changes: Vec<Change>,
-    retold: Vec<(Uuid, String)>,
+    retold: Vec<Retold>,
     tasks: Vec<NewTask>,
     pub due: Vec<(Side, Uuid, Uuid)>,
     pub unconfirmed: Vec<Uuid>,
@@ -436,15 +436,21 @@ impl<'a> Work<'a> {
             wamid: message.wamid.clone(),
             im_message_id: message.im.map(|(_, id)| id),
             media: message.media,
+            edited_at: None,
             journey: String::new(),
         });
         self.messages.push(message);
     }
 
     /// A message says something else now; those that come later in the batch see it.
-    pub(crate) fn retell(&mut self, message: Uuid, text: &str) {
-        self.known.retell(message, text);
-        self.retold.push((message, text.to_owned()));
+    pub(crate) fn retell(&mut self, message: Uuid, text: &str, edited_at: Millis) {
+        let retold = Retold {
+            id: message,
+            text: text.to_owned(),
+            edited_at,
+        };
+        self.known.retell(&retold);
+        self.retold.push(retold);
     }
 
     /// Adds a task for the portal at the end of the conversation's lane.
@@ -544,9 +550,9 @@ impl<'a> Work<'a> {
         store::media::insert(&mut tx, &self.media).await?;
         messages::insert(&mut tx, std::mem::take(&mut self.messages)).await?;
         messages::change(&mut tx, std::mem::take(&mut self.changes)).await?;
-        for (id, text) in &self.retold {
+        for retold in &self.retold {
             let journey = Journey::new().with(self.now, "edited", Some("by the customer"));
-            messages::retell(&mut tx, *id, text, self.now, journey).await?;
+            messages::retell(&mut tx, retold, self.now, journey).await?;
         }
         lanes::drop_confirmations(&mut tx, &self.unconfirmed).await?;
         lanes::enqueue(&mut tx, &self.tasks).await?;

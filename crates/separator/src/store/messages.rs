@@ -311,21 +311,32 @@ pub async fn change(tx: &mut Transaction, changes: Vec<Change>) -> Result<(), Er
     Ok(())
 }
 
+/// What an edit made of a message.
+#[derive(Debug)]
+pub struct Retold {
+    /// The message that was edited.
+    pub id: Uuid,
+    /// Its new words.
+    pub text: String,
+    /// When its author edited it, as Meta tells.
+    pub edited_at: Millis,
+}
+
 /// A message says something else now: its author edited it. What answers it later quotes the new words.
 pub async fn retell(
     tx: &mut Transaction,
-    id: Uuid,
-    text: &str,
+    retold: &Retold,
     at: Millis,
     journey: Journey,
 ) -> Result<(), Error> {
     tx.execute(
-        "UPDATE messages SET text = $1, updated_at = $2, journey = journey || $3 WHERE id = $4",
+        "UPDATE messages SET text = $1, edited_at = $2, updated_at = $3, journey = journey || $4 WHERE id = $5",
         &[
-            text.into(),
+            retold.text.as_str().into(),
+            retold.edited_at.0.into(),
             at.0.into(),
             journey.into_text().into(),
-            id.into(),
+            retold.id.into(),
         ],
     )
     .await?;
@@ -372,12 +383,14 @@ pub struct Facts {
     pub im_message_id: Option<i64>,
     /// Its file.
     pub media: Option<Uuid>,
+    /// When its author last edited it, as Meta tells.
+    pub edited_at: Option<Millis>,
     /// What happened so far, as stored.
     pub journey: String,
 }
 
 const FACTS: &str = "SELECT id, phone_id, conversation_id, direction, origin, text, kind, state, wamid, im_message_id, \
-                     media_id, journey FROM messages";
+                     media_id, edited_at, journey FROM messages";
 
 fn read_facts(row: &Row) -> Result<Facts, Error> {
     Ok(Facts {
@@ -392,6 +405,7 @@ fn read_facts(row: &Row) -> Result<Facts, Error> {
         wamid: row.maybe_text("wamid")?,
         im_message_id: row.maybe_number("im_message_id")?,
         media: row.maybe_id("media_id")?,
+        edited_at: row.maybe_number("edited_at")?.map(Millis),
         journey: row.text("journey")?,
     })
 }
