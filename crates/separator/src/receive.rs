@@ -7,7 +7,7 @@
 pub mod bitrix;
 pub mod keys;
 pub mod meta;
-mod origin;
+pub(crate) mod origin;
 pub mod pressure;
 
 use std::{sync::Arc, time::Duration};

@@ -19,6 +19,7 @@ pub mod messages;
 pub mod portals;
 pub mod receipts;
 mod row;
+pub mod sessions;
 pub mod setup;
 mod statement;
 mod transaction;

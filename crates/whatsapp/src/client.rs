@@ -6,6 +6,8 @@
 //! see [`Error`].
 
 mod answers;
+mod login;
+mod management;
 
 use reqwest::header::{HeaderMap, USER_AGENT};
 use reqwest::{RequestBuilder, Response};
@@ -19,8 +21,11 @@ use crate::send::OutgoingMessage;
 use crate::{Secret, signature};
 
 pub use answers::{
-    GranularScope, MediaInfo, PhoneNumber, Sent, SubscribedApp, Template, TokenInfo,
+    AppInfo, AppWebhook, BusinessAccount, GranularScope, MediaInfo, NewToken, PhoneNumber, Sent,
+    SubscribedApp, Template, TokenInfo,
 };
+pub use login::Login;
+pub use management::WEBHOOK_FIELDS;
 
 /// Most bytes of an answer that are read; a full page of templates has about one megabyte.
 /// 100 MB over a slow line take longer than a call that only asks.
@@ -32,12 +37,6 @@ const PAGE_LIMIT: usize = 500;
 const REDIRECT_LIMIT: usize = 5;
 /// Meta's file servers have refused some names of programs; this one they take.
 const FILE_USER_AGENT: &str = "curl/8.14.1";
-
-const PHONE_FIELDS: &str = "id,display_phone_number,verified_name,status,quality_rating,\
-    whatsapp_business_manager_messaging_limit,throughput,name_status,code_verification_status,account_mode,\
-    platform_type,is_official_business_account,is_pin_enabled,is_on_biz_app,webhook_configuration";
-const TEMPLATE_FIELDS: &str = "id,name,language,status,category,sub_category,parameter_format,components,\
-    quality_score,rejected_reason,previous_category";
 
 /// What a call is made with.
 #[derive(Debug, Clone)]
@@ -179,104 +178,6 @@ impl Client {
             .ok_or(Error::Malformed("a media id"))
     }
 
-    /// All business numbers of a WhatsApp Business Account. Source: Meta, "WABA: phone numbers".
-    pub async fn phone_numbers(
-        &self,
-        credentials: &Credentials,
-        waba_id: &str,
-    ) -> Result<Vec<PhoneNumber>, Error> {
-        let query = [("fields", PHONE_FIELDS), ("limit", "100")];
-        self.pages(
-            credentials,
-            &[waba_id, "phone_numbers"],
-            &query,
-            PhoneNumber::read,
-        )
-        .await
-    }
-
-    /// One business number. Source: Meta, "Phone number".
-    pub async fn phone_number(
-        &self,
-        credentials: &Credentials,
-        phone_number_id: &str,
-    ) -> Result<PhoneNumber, Error> {
-        let mut url = self.url(credentials, &[phone_number_id])?;
-        url.query_pairs_mut().append_pair("fields", PHONE_FIELDS);
-        let answer = self.get(credentials, url).await?;
-        PhoneNumber::read(&opened(&answer)?).ok_or(Error::Malformed("the number's id"))
-    }
-
-    /// Subscribes the token's app to an account; without it the app hears nothing. Repeating it does no harm.
-    /// Source: Meta, "WABA: subscribed apps".
-    pub async fn subscribe(&self, credentials: &Credentials, waba_id: &str) -> Result<(), Error> {
-        let url = self.url(credentials, &[waba_id, "subscribed_apps"])?;
-        self.answer(credentials, self.http.post(url))
-            .await
-            .map(drop)
-    }
-
-    /// The apps that are subscribed to an account. Source: Meta, "WABA: subscribed apps".
-    pub async fn subscriptions(
-        &self,
-        credentials: &Credentials,
-        waba_id: &str,
-    ) -> Result<Vec<SubscribedApp>, Error> {
-        self.pages(
-            credentials,
-            &[waba_id, "subscribed_apps"],
-            &[],
-            SubscribedApp::read,
-        )
-        .await
-    }
-
-    /// What a token is and may do. `credentials` is the app token (`APP_ID|APP_SECRET`) or another token of the app.
-    /// Meta takes the token in question only in the address of this one call. Source: Meta, "Graph API: debug_token".
-    pub async fn debug_token(
-        &self,
-        credentials: &Credentials,
-        token: &Secret,
-    ) -> Result<TokenInfo, Error> {
-        let mut url = self.url(credentials, &["debug_token"])?;
-        url.query_pairs_mut()
-            .append_pair("input_token", token.expose());
-        let answer = self.get(credentials, url).await?;
-        let data = opened(&answer)?
-            .object("data")
-            .ok_or(Error::Malformed("the token's data"))?;
-        Ok(TokenInfo::read(&data))
-    }
-
-    /// All message templates of an account. Source: Meta, "WABA: message templates".
-    pub async fn message_templates(
-        &self,
-        credentials: &Credentials,
-        waba_id: &str,
-    ) -> Result<Vec<Template>, Error> {
-        let query = [("fields", TEMPLATE_FIELDS), ("limit", "100")];
-        self.pages(
-            credentials,
-            &[waba_id, "message_templates"],
-            &query,
-            Template::read,
-        )
-        .await
-    }
-
-    /// Registers a number on the Cloud API with its two-step verification PIN of six digits, or sets one if it has
-    /// none. Ten tries in 72 hours. Not for numbers that stay on the phone app. Source: Meta, "Phone number: register".
-    pub async fn register(
-        &self,
-        credentials: &Credentials,
-        phone_number_id: &str,
-        pin: &str,
-    ) -> Result<(), Error> {
-        let url = self.url(credentials, &[phone_number_id, "register"])?;
-        let body = json!({ "messaging_product": "whatsapp", "pin": pin });
-        self.post(credentials, url, &body).await.map(drop)
-    }
-
     async fn pages<T>(
         &self,
         credentials: &Credentials,
@@ -326,7 +227,12 @@ impl Client {
         credentials: &Credentials,
         request: RequestBuilder,
     ) -> Result<String, Error> {
-        let request = request.bearer_auth(credentials.access_token.expose());
+        self.answered(request.bearer_auth(credentials.access_token.expose()))
+            .await
+    }
+
+    /// The same for a request that has all it needs.
+    async fn answered(&self, request: RequestBuilder) -> Result<String, Error> {
         let response = request.send().await.map_err(unanswered)?;
         if !response.status().is_success() {
             return Err(failure(response).await);
@@ -341,6 +247,15 @@ impl Client {
     }
 
     fn url(&self, credentials: &Credentials, path: &[&str]) -> Result<Url, Error> {
+        let mut url = self.plain_url(path)?;
+        if let Some(app_secret) = &credentials.app_secret {
+            let proof = signature::app_secret_proof(app_secret, &credentials.access_token);
+            url.query_pairs_mut().append_pair("appsecret_proof", &proof);
+        }
+        Ok(url)
+    }
+
+    fn plain_url(&self, path: &[&str]) -> Result<Url, Error> {
         // An empty id or one with a slash in it would make another call than the one that was meant.
         let plain = |part: &&str| {
             !part.is_empty()
@@ -357,10 +272,6 @@ impl Client {
             .pop_if_empty()
             .push(&self.version)
             .extend(path);
-        if let Some(app_secret) = &credentials.app_secret {
-            let proof = signature::app_secret_proof(app_secret, &credentials.access_token);
-            url.query_pairs_mut().append_pair("appsecret_proof", &proof);
-        }
         Ok(url)
     }
 

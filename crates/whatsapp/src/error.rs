@@ -60,6 +60,40 @@ impl ApiError {
             .collect()
     }
 
+    /// The token is expired, revoked or otherwise no token any more (codes 0, 102, 104, 190).
+    /// Source: Meta, "Graph API: handling errors".
+    pub fn is_token(&self) -> bool {
+        matches!(self.code, Some(0 | 102 | 104 | 190))
+    }
+
+    /// The token lacks a permission, or the app may not do this (codes 3, 10, 200 to 299).
+    pub fn is_permission(&self) -> bool {
+        matches!(self.code, Some(3 | 10 | 200..=299))
+    }
+
+    /// The object does not exist or the token does not see it (100/33, 803).
+    pub fn is_invisible(&self) -> bool {
+        matches!(
+            (self.code, self.subcode),
+            (Some(100), Some(33)) | (Some(803), _)
+        )
+    }
+
+    /// The code of a login was used before or is too old (100/36009).
+    pub fn is_used_code(&self) -> bool {
+        self.code == Some(100) && self.subcode == Some(36_009)
+    }
+
+    /// The redirect address is not the one of the dialog (100/36008).
+    pub fn is_other_redirect(&self) -> bool {
+        self.code == Some(100) && self.subcode == Some(36_008)
+    }
+
+    /// The two-step verification PIN is wrong (133005).
+    pub fn is_wrong_pin(&self) -> bool {
+        self.code == Some(133_005)
+    }
+
     /// The shortest text that says what it is: title, title for users, message.
     pub fn headline(&self) -> &str {
         self.title

@@ -4,6 +4,7 @@
 //! of several numbers come in one body. [`parse`] flattens the first two levels and reads every element by itself.
 //! Callbacks come at least once and in any order. Source: Meta, "Webhooks: messages".
 
+pub mod management;
 pub mod message;
 pub mod status;
 
@@ -13,6 +14,7 @@ use crate::error::ApiError;
 use crate::json::{self, Object, Raw};
 use crate::signature;
 
+pub use management::{AccountNews, NumberNews, TemplateNews};
 pub use message::{Message, MessageBody};
 pub use status::{DeliveryStatus, Status};
 
@@ -57,6 +59,12 @@ pub enum ChangeKind {
     Messages(MessagesValue),
     /// Field `smb_message_echoes`: what the business wrote with the phone app; in `messages` of the value.
     Echoes(MessagesValue),
+    /// Fields `message_template_…_update` and `template_category_update`: something changed about a template.
+    Template(TemplateNews),
+    /// Fields `account_update` and `account_review_update`: something changed about an account.
+    Account(AccountNews),
+    /// Fields `phone_number_quality_update` and `phone_number_name_update`: something changed about a number.
+    Number(NumberNews),
     /// Any other field: look at the change's `value`.
     Other,
 }
@@ -197,6 +205,18 @@ pub fn handshake<'a>(
     (signature::same_token(expected_token, token) && mode == "subscribe").then_some(challenge)
 }
 
+impl ChangeKind {
+    fn of_management(field: &str, value: &Object<'_>) -> Self {
+        let template = || TemplateNews::read(field, value).map(Self::Template);
+        let account = || AccountNews::read(field, value).map(Self::Account);
+        let number = || NumberNews::read(field, value).map(Self::Number);
+        template()
+            .or_else(account)
+            .or_else(number)
+            .unwrap_or(Self::Other)
+    }
+}
+
 impl Change {
     fn read(raw: &RawValue, entry_id: &str, time: Option<i64>) -> Result<Self, Bad> {
         let change = Object::open(raw).ok_or_else(|| Bad::new(raw, "not an object"))?;
@@ -214,7 +234,8 @@ impl Change {
             ("messages" | "smb_message_echoes", None) => {
                 return Err(Bad::new(raw, "the value is not an object"));
             }
-            _ => ChangeKind::Other,
+            (field, Some(value)) => ChangeKind::of_management(field, &value),
+            (_, None) => ChangeKind::Other,
         };
         Ok(Self {
             entry_id: entry_id.to_owned(),

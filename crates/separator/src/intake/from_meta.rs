@@ -36,7 +36,10 @@ pub(super) fn apply(work: &mut Work<'_>, receipt: &Receipt, callback: &Callback)
         match &change.kind {
             ChangeKind::Messages(value) => apply_value(work, receipt, value, false),
             ChangeKind::Echoes(value) => apply_value(work, receipt, value, true),
-            ChangeKind::Other => {
+            ChangeKind::Template(_)
+            | ChangeKind::Account(_)
+            | ChangeKind::Number(_)
+            | ChangeKind::Other => {
                 work.count("other_field");
                 work.keep(KeptState::Recorded, format!("field {}", change.field));
             }

@@ -1,5 +1,6 @@
 //! What the calls answer.
 
+use crate::Secret;
 use crate::error::ApiError;
 use crate::json::Object;
 
@@ -169,6 +170,8 @@ pub struct TokenInfo {
     pub is_valid: bool,
     /// When it ends, Unix seconds; `None` is never.
     pub expires_at: Option<i64>,
+    /// When it stops seeing data unless its user logs in again, Unix seconds; `None` is never. User tokens only.
+    pub data_access_expires_at: Option<i64>,
     /// Whose it is.
     pub user_id: Option<String>,
     /// What it may do.
@@ -202,6 +205,9 @@ impl TokenInfo {
             application: data.filled("application"),
             is_valid: data.flag("is_valid"),
             expires_at: data.integer("expires_at").filter(|time| *time > 0),
+            data_access_expires_at: data
+                .integer("data_access_expires_at")
+                .filter(|time| *time > 0),
             user_id: data.filled("user_id"),
             scopes: data.texts("scopes"),
             granular_scopes: data
@@ -212,13 +218,115 @@ impl TokenInfo {
         }
     }
 
-    /// The accounts that the token was granted, newest first.
+    /// The accounts that the token was granted, newest first. Empty means all that its holder can see (or none, where
+    /// the [permission](Self::may) is missing).
     pub fn waba_ids(&self) -> &[String] {
         let management = self
             .granular_scopes
             .iter()
             .find(|granular| granular.scope == "whatsapp_business_management");
         management.map_or(&[], |granular| &granular.target_ids)
+    }
+
+    /// Whether the token has a permission, for some object or for all.
+    pub fn may(&self, scope: &str) -> bool {
+        self.scopes.iter().any(|granted| granted == scope)
+            || self
+                .granular_scopes
+                .iter()
+                .any(|granular| granular.scope == scope)
+    }
+}
+
+/// A token that was just issued. Source: Meta, "Facebook Login: exchanging code for an access token".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewToken {
+    /// The token.
+    pub access_token: Secret,
+    /// How many seconds it lives; `None` where it does not expire.
+    pub expires_in: Option<i64>,
+}
+
+impl NewToken {
+    pub(super) fn read(answer: &Object<'_>) -> Option<Self> {
+        Some(Self {
+            access_token: Secret::new(answer.filled("access_token")?),
+            expires_in: answer.integer("expires_in"),
+        })
+    }
+}
+
+/// An app. Source: Meta, "Graph API: application".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppInfo {
+    /// App ID.
+    pub id: String,
+    /// Its name.
+    pub name: Option<String>,
+}
+
+impl AppInfo {
+    pub(super) fn read(app: &Object<'_>) -> Option<Self> {
+        Some(Self {
+            id: app.filled("id")?,
+            name: app.filled("name"),
+        })
+    }
+}
+
+/// Where an app's callbacks about one kind of object go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppWebhook {
+    /// The kind of object, such as `whatsapp_business_account`.
+    pub object: String,
+    /// The address.
+    pub callback_url: Option<String>,
+    /// Whether Meta posts to it.
+    pub active: bool,
+    /// The fields that are subscribed to.
+    pub fields: Vec<String>,
+}
+
+impl AppWebhook {
+    pub(super) fn read(subscription: &Object<'_>) -> Option<Self> {
+        // A field is an object with its name and version; older answers hold the names alone.
+        let named = subscription
+            .objects("fields")
+            .filter_map(|field| field.filled("name"));
+        Some(Self {
+            object: subscription.filled("object")?,
+            callback_url: subscription.filled("callback_url"),
+            active: subscription.flag("active"),
+            fields: named.chain(subscription.texts("fields")).collect(),
+        })
+    }
+}
+
+/// A WhatsApp Business Account. Values that Meta may add to are kept as text.
+/// Source: Meta, "WhatsApp Business Account".
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BusinessAccount {
+    /// WABA id.
+    pub id: String,
+    /// Its name.
+    pub name: Option<String>,
+    /// `ACTIVE`, or why it is not.
+    pub status: Option<String>,
+    /// `PENDING`, `APPROVED`, `REJECTED` or `LIMIT_REACHED`.
+    pub review_status: Option<String>,
+    /// Whether the business behind it is verified.
+    pub business_verification: Option<String>,
+}
+
+impl BusinessAccount {
+    pub(super) fn read(account: &Object<'_>) -> Option<Self> {
+        Some(Self {
+            id: account.filled("id")?,
+            name: account.filled("name"),
+            status: account.filled("status"),
+            review_status: account.filled("account_review_status"),
+            business_verification: account.filled("business_verification_status"),
+        })
     }
 }
 
@@ -243,6 +351,8 @@ pub struct Template {
     pub quality: Option<String>,
     /// Why it was rejected.
     pub rejected_reason: Option<String>,
+    /// The category that Meta will move it to, where it has announced that.
+    pub correct_category: Option<String>,
     /// Header, body, footer and buttons, as Meta describes them.
     pub components: serde_json::Value,
 }
@@ -266,6 +376,7 @@ impl Template {
             rejected_reason: template
                 .filled("rejected_reason")
                 .filter(|reason| reason != "NONE"),
+            correct_category: template.filled("correct_category"),
             components: components.unwrap_or_else(|| serde_json::Value::Array(Vec::new())),
         })
     }

@@ -493,3 +493,247 @@ async fn files_are_fetched_with_the_token_from_meta_only() {
         assert!(server.client.vet(&ours.parse().unwrap()).is_ok(), "{ours}");
     }
 }
+
+#[tokio::test]
+async fn a_code_becomes_a_token_and_neither_stands_in_an_address() {
+    let server = Server::answering(
+        200,
+        r#"{"access_token":"EAAGNEW","token_type":"bearer","expires_in":5183944}"#,
+    )
+    .await;
+    let exchange = async |server: &Server| {
+        server
+            .client
+            .exchange_code(
+                "7301",
+                &Secret::new("test-app-secret"),
+                "https://separator.example.com/waba/callback/",
+                &Secret::new("c0de"),
+            )
+            .await
+    };
+    let token = exchange(&server).await.unwrap();
+    assert_eq!(
+        (token.access_token.expose(), token.expires_in),
+        ("EAAGNEW", Some(5_183_944))
+    );
+    let calls = server.calls();
+    let (method, target, authorization, body) = &calls[0];
+    assert_eq!(
+        (method.as_str(), target.as_str(), authorization.as_str()),
+        ("POST", "/v25.0/oauth/access_token", "")
+    );
+    for part in [
+        "client_id=7301",
+        "client_secret=test-app-secret",
+        "redirect_uri=https%3A%2F%2Fseparator.example.com%2Fwaba%2Fcallback%2F",
+        "code=c0de",
+    ] {
+        assert!(body.contains(part), "{part} is missing in {body}");
+    }
+
+    let long = server
+        .client
+        .extend_token(
+            "7301",
+            &Secret::new("test-app-secret"),
+            &Secret::new("EAAGSHORT"),
+        )
+        .await
+        .unwrap();
+    assert_eq!(long.access_token.expose(), "EAAGNEW");
+    let call = server.calls().remove(1);
+    assert_eq!(call.1, "/v25.0/oauth/access_token");
+    assert!(
+        call.3.contains("grant_type=fb_exchange_token"),
+        "{}",
+        call.3
+    );
+    assert!(call.3.contains("fb_exchange_token=EAAGSHORT"), "{}", call.3);
+
+    for subcode in [36_009, 36_008] {
+        let answer =
+            format!(r#"{{"error":{{"message":"m","code":100,"error_subcode":{subcode}}}}}"#);
+        let server = Server::answering(400, answer).await;
+        let error = exchange(&server).await.unwrap_err();
+        let error = error.api().unwrap();
+        assert_eq!(error.is_used_code(), subcode == 36_009);
+        assert_eq!(error.is_other_redirect(), subcode == 36_008);
+    }
+    let server = Server::answering(200, r#"{"token_type":"bearer"}"#).await;
+    assert_eq!(
+        exchange(&server).await,
+        Err(Error::Malformed("an access token"))
+    );
+}
+
+#[test]
+fn the_dialog_asks_by_configuration_or_by_permissions() {
+    let facebook: Url = "https://www.facebook.com".parse().unwrap();
+    let login = Login {
+        app_id: "7301",
+        redirect_uri: "https://a.example/waba/callback/",
+        state: "s t",
+        config_id: None,
+        again: true,
+    };
+    let plain = login.dialog(&facebook, "v25.0");
+    assert!(
+        plain
+            .as_str()
+            .starts_with("https://www.facebook.com/v25.0/dialog/oauth?client_id=7301&"),
+        "{plain}"
+    );
+    let query = |url: &Url, name: &str| {
+        let found = url.query_pairs().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.into_owned())
+    };
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        query(&plain, "redirect_uri"),
+        text("https://a.example/waba/callback/")
+    );
+    assert_eq!(query(&plain, "state"), text("s t"));
+    assert_eq!(query(&plain, "response_type"), text("code"));
+    assert_eq!(query(&plain, "auth_type"), text("rerequest"));
+    assert!(
+        query(&plain, "scope")
+            .unwrap()
+            .contains("whatsapp_business_messaging")
+    );
+
+    let configured = Login {
+        config_id: Some("99"),
+        again: false,
+        ..login
+    }
+    .dialog(&facebook, "v25.0");
+    assert_eq!(query(&configured, "config_id"), text("99"));
+    assert_eq!(
+        query(&configured, "override_default_response_type"),
+        text("true")
+    );
+    assert_eq!(query(&configured, "scope"), None);
+    assert_eq!(query(&configured, "auth_type"), None);
+}
+
+#[tokio::test]
+async fn an_apps_callback_is_set_with_its_own_token_and_read_back() {
+    let server = Server::answering(
+        200,
+        r#"{"success":true,"data":[{"object":"user"},{"object":"whatsapp_business_account","callback_url":"https://a.example/api/waba/","active":true,
+            "fields":[{"name":"messages","version":"v25.0"},{"name":"account_update","version":"v25.0"}]}]}"#,
+    )
+    .await;
+    let app = Credentials::of_app("7301", &Secret::new("test-app-secret"));
+    server
+        .client
+        .set_app_webhook(
+            &app,
+            "7301",
+            "https://a.example/api/waba/",
+            &Secret::new("V"),
+            &["messages", "calls"],
+        )
+        .await
+        .unwrap();
+    let webhook = server
+        .client
+        .app_webhook(&app, "7301")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        webhook.callback_url.as_deref(),
+        Some("https://a.example/api/waba/")
+    );
+    assert!(webhook.active);
+    assert_eq!(webhook.fields, ["messages", "account_update"]);
+
+    let calls = server.calls();
+    let (method, target, authorization, body) = &calls[0];
+    assert_eq!(
+        (method.as_str(), target.as_str(), authorization.as_str()),
+        (
+            "POST",
+            "/v25.0/7301/subscriptions",
+            "Bearer 7301|test-app-secret"
+        )
+    );
+    let body: Value = serde_json::from_str(body).unwrap();
+    assert_eq!(
+        body,
+        json!({
+            "object": "whatsapp_business_account", "callback_url": "https://a.example/api/waba/",
+            "verify_token": "V", "fields": "messages,calls",
+        })
+    );
+    let none = Server::answering(200, r#"{"data":[]}"#).await;
+    assert_eq!(none.client.app_webhook(&app, "7301").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn accounts_are_shown_overridden_and_found_through_the_businesses() {
+    let server = Server::with(|target| {
+        let body = if target.starts_with("/v25.0/me/businesses") {
+            r#"{"data":[{"id":"55"},{"id":"56"}]}"#
+        } else if target.starts_with("/v25.0/55/owned") {
+            r#"{"data":[{"id":"108","name":"Acme","account_review_status":"APPROVED","status":"ACTIVE","business_verification_status":"verified"}]}"#
+        } else if target.contains("whatsapp_business_accounts") {
+            r#"{"data":[{"id":"108"},{"id":"109"}]}"#
+        } else {
+            r#"{"id":"108","name":"Acme","account_review_status":"PENDING"}"#
+        };
+        body.into_response()
+    })
+    .await;
+    let found = server
+        .client
+        .reachable_accounts(&credentials())
+        .await
+        .unwrap();
+    let ids: Vec<&str> = found.iter().map(|account| account.id.as_str()).collect();
+    assert_eq!(ids, ["108", "109"]);
+    assert_eq!(found[0].review_status.as_deref(), Some("APPROVED"));
+    assert_eq!(found[0].business_verification.as_deref(), Some("verified"));
+
+    let before = server.calls().len();
+    let account = server
+        .client
+        .business_account(&credentials(), "108")
+        .await
+        .unwrap();
+    assert_eq!(
+        (account.name.as_deref(), account.review_status.as_deref()),
+        (Some("Acme"), Some("PENDING"))
+    );
+    let app = server
+        .client
+        .app_info(&credentials(), "7301")
+        .await
+        .unwrap();
+    assert_eq!(app.name.as_deref(), Some("Acme"));
+    server
+        .client
+        .subscribe_with_callback(
+            &credentials(),
+            "108",
+            "https://b.example/",
+            &Secret::new("V"),
+        )
+        .await
+        .unwrap();
+    server
+        .client
+        .unsubscribe(&credentials(), "108")
+        .await
+        .unwrap();
+    let calls = server.calls();
+    let methods: Vec<&str> = calls[before..].iter().map(|call| call.0.as_str()).collect();
+    assert_eq!(methods, ["GET", "GET", "POST", "DELETE"]);
+    let body: Value = serde_json::from_str(&calls[before + 2].3).unwrap();
+    assert_eq!(
+        body,
+        json!({ "override_callback_uri": "https://b.example/", "verify_token": "V" })
+    );
+}
