@@ -18,7 +18,7 @@ use crate::{
     settings::{self, Settings, SettingsArguments},
     store::Store,
     time::Clock,
-    users::{self, Role, Scope},
+    users::{self, Role, Scope, links},
 };
 
 /// WhatsApp Business numbers in the Open Lines of Bitrix24.
@@ -221,7 +221,7 @@ async fn create_user(user: UserCreate) -> Result<(), Failure> {
     .map_err(|error| Failure::Failed(error.into()))?;
     if let Some(token) = created.sign_in_link_token {
         let base = site_address(&store, &settings).await?;
-        print(&format!("{base}/sign-in/{}", token.expose()))?;
+        print(&links::address(&base, &token))?;
     }
     store.close().await;
     Ok(())
