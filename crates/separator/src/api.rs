@@ -102,6 +102,11 @@ fn objects() -> impl Iterator<Item = &'static Described> {
     .flatten()
 }
 
+/// The description of the API as JSON (OpenAPI 3.1).
+pub fn openapi() -> &'static str {
+    description::JSON.as_str()
+}
+
 /// Everything below `/api/v1`, and the description; paths in full.
 pub fn routes() -> Router<Arc<App>> {
     let mut router = Router::new();

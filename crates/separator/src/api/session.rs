@@ -212,7 +212,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         description: "Used up by it. What is missing is named in errors: password, and email where the link makes the \
                       first administrator; a link that signs in at once needs the token alone.",
         location: None,
-        refusals: &[404, 429],
+        refusals: &[410, 429],
         ..Operation::create(
             "/api/v1/session/link",
             TAG,
@@ -310,7 +310,7 @@ pub(super) fn refused(refusal: Refusal) -> Problem {
             Problem::field("code", "is wrong or was used already; take the next one")
                 .of_kind("totp_required")
         }
-        Refusal::DeadLink => Problem::new(StatusCode::NOT_FOUND, text),
+        Refusal::DeadLink => Problem::new(StatusCode::GONE, text),
         Refusal::PasswordNeeded { email } => {
             let needed = |field: &str| FieldError {
                 field: field.to_owned(),

@@ -28,7 +28,7 @@ const NOTED: Duration = Duration::from_mins(5);
 /// Name of the cookie. The prefix makes browsers take it only over TLS, from this very host and for all paths (RFC 6265bis,
 /// section 4.1.3).
 /// Chromium and Firefox take it on the machine itself without TLS as well.
-const COOKIE: &str = "__Host-separator";
+pub const COOKIE: &str = "__Host-separator";
 
 /// A session that holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
