@@ -10,6 +10,7 @@ pub mod accounts;
 pub mod browse;
 mod connections;
 pub mod conversations;
+pub mod credentials;
 pub mod events;
 pub mod idempotency;
 pub mod instances;
