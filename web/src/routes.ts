@@ -14,6 +14,7 @@ import PhoneIcon from "@bitrix24/b24icons-vue/outline/MobileIcon";
 import PortalIcon from "@bitrix24/b24icons-vue/outline/CompanyIcon";
 import QueueIcon from "@bitrix24/b24icons-vue/outline/HourglassIcon";
 import SettingsIcon from "@bitrix24/b24icons-vue/outline/SettingsIcon";
+import DoctorIcon from "@bitrix24/b24icons-vue/outline/ActivityIcon";
 import SiteIcon from "@bitrix24/b24icons-vue/outline/EarthIcon";
 import TemplateIcon from "@bitrix24/b24icons-vue/outline/FormIcon";
 import UsersIcon from "@bitrix24/b24icons-vue/outline/GroupIcon";
@@ -25,7 +26,8 @@ import type { Words } from "./words/languages/en";
 export const SECTIONS = ["start", "waba", "bitrix", "work", "people", "system"] as const;
 
 export interface MenuEntry {
-  section: (typeof SECTIONS)[number];
+  section: (typeof SECTIONS)[number  { path: "/:rest(.*)*", component: () => import("./pages/NotFound.vue") },
+];
   label: (words: Words) => string;
   icon: Component;
 }
@@ -86,5 +88,8 @@ export const routes: RouteRecordRaw[] = [
   { path: "/account", component: () => import("./pages/account/AccountPage.vue") },
 
   { path: "/settings", component: () => import("./pages/settings/SettingsPage.vue"), meta: menu("system", SettingsIcon, (w) => w.settings.title) },
+
+  { path: "/doctor", component: () => import("./pages/doctor/DoctorPage.vue"), meta: menu("system", DoctorIcon, (w) => w.doctor.title) },
+  { path: "/help/:page", component: () => import("./pages/help/HelpPage.vue") },
   { path: "/:rest(.*)*", component: () => import("./pages/NotFound.vue") },
 ];
