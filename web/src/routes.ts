@@ -26,8 +26,7 @@ import type { Words } from "./words/languages/en";
 export const SECTIONS = ["start", "waba", "bitrix", "work", "people", "system"] as const;
 
 export interface MenuEntry {
-  section: (typeof SECTIONS)[number  { path: "/:rest(.*)*", component: () => import("./pages/NotFound.vue") },
-];
+  section: (typeof SECTIONS)[number];
   label: (words: Words) => string;
   icon: Component;
 }

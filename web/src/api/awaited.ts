@@ -13,8 +13,8 @@ type Operation<Answer, Body, Query, Path> = {
   };
 } & (Body extends undefined ? { requestBody?: never } : { requestBody: { content: { "application/json": Body } } });
 
-interface Get<Answer, Query = undefined, Path = undefined> { get: Operation<Answer, undefined, Query, Path> }
-interface Post<Answer, Body = undefined, Path = undefined> { post: Operation<Answer, Body, undefined, Path> }
+export interface Get<Answer, Query = undefined, Path = undefined> { get: Operation<Answer, undefined, Query, Path> }
+export interface Post<Answer, Body = undefined, Path = undefined> { post: Operation<Answer, Body, undefined, Path> }
 interface Patch<Answer, Body, Path = undefined> { patch: Operation<Answer, Body, undefined, Path> }
 interface Delete<Path = undefined, Body = undefined> { delete: Operation<undefined, Body, undefined, Path> }
 interface List<Row> { items: Row[]; next_cursor: string | null }
@@ -22,30 +22,6 @@ interface Paging { limit?: number; cursor?: string }
 interface Id { id: string }
 
 export type Role = "administrator" | "integrator";
-
-export interface SessionUser {
-  id: string;
-  email: string;
-  name: string;
-  role: Role;
-  language: string;
-  totp: boolean;
-}
-
-export interface Session {
-  kind: "user" | "portal";
-  user: SessionUser | null;
-  portal: {
-    instance: string;
-    domain: string;
-    user_id: string;
-    name: string;
-    administrator: boolean;
-    language: string;
-  } | null;
-  sandbox: boolean;
-  version: string;
-}
 
 export interface User {
   id: string;
@@ -77,16 +53,6 @@ export interface AuditEntry {
   subject_name: string | null;
   changes: { field: string; old: unknown; new: unknown }[];
   address: string | null;
-}
-
-/** A place where a user is signed in. */
-export interface SignedIn {
-  id: string;
-  current: boolean;
-  address: string | null;
-  agent: string | null;
-  created_at: string;
-  last_seen_at: string | null;
 }
 
 export interface TokenState {
@@ -202,16 +168,6 @@ export interface Overview {
 }
 
 export interface AwaitedPaths {
-  "/api/v1/session": Get<Session> &
-    Post<Session, { email: string; password: string; code?: string }> &
-    Patch<Session, { name?: string; language?: string }> &
-    Delete;
-  "/api/v1/session/link": Post<Session, { token: string; password: string; email?: string }>;
-  "/api/v1/session/password": Post<undefined, { current: string; new: string }>;
-  "/api/v1/session/totp": Post<{ secret: string; uri: string }> & Delete<undefined, { code: string }>;
-  "/api/v1/session/totp/confirm": Post<undefined, { code: string }>;
-  "/api/v1/sessions": Get<List<SignedIn>, Paging>;
-  "/api/v1/sessions/{id}": Delete<Id>;
   "/api/v1/users": Get<List<User>, Paging> & Post<User, Partial<User>>;
   "/api/v1/users/{id}": Get<User, undefined, Id> & Patch<User, Partial<User>, Id> & Delete<Id>;
   "/api/v1/users/{id}/link": Post<{ link: string }, undefined, Id>;
