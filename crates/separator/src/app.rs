@@ -2,6 +2,7 @@
 
 use crate::{
     deliver::Dispatcher,
+    doctor::Doctor,
     identifiers::Ids,
     intake::Intake,
     media::Media,
@@ -47,6 +48,8 @@ pub struct App {
     pub portals: Portals,
     /// Files on their way.
     pub media: Media,
+    /// What is known to work.
+    pub doctor: Doctor,
 }
 
 impl App {

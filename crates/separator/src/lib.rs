@@ -24,6 +24,8 @@ pub mod store;
 
 pub mod registry;
 
+pub mod doctor;
+
 pub mod api;
 pub mod users;
 

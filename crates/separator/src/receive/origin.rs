@@ -8,7 +8,7 @@ use crate::settings::Settings;
 
 /// The site's domain as the caller named it: lower case, without `:443`. `X-Forwarded-Host` counts only when the
 /// request comes from a trusted proxy.
-pub(super) fn domain(headers: &HeaderMap, peer: SocketAddr, settings: &Settings) -> Option<String> {
+pub(crate) fn domain(headers: &HeaderMap, peer: SocketAddr, settings: &Settings) -> Option<String> {
     let trusted = is_trusted(peer.ip(), settings);
     let forwarded = headers.get("x-forwarded-host").filter(|_| trusted);
     let host = forwarded.or_else(|| headers.get("host"))?.to_str().ok()?;
@@ -22,7 +22,8 @@ pub(super) fn domain(headers: &HeaderMap, peer: SocketAddr, settings: &Settings)
     Some(host.strip_suffix(":443").unwrap_or(&host).to_owned())
 }
 
-fn is_trusted(address: IpAddr, settings: &Settings) -> bool {
+/// Whether the headers of a proxy at this address are believed.
+pub(crate) fn is_trusted(address: IpAddr, settings: &Settings) -> bool {
     settings
         .trust_proxy
         .iter()
