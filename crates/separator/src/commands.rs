@@ -8,9 +8,10 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    doctor,
     identifiers::{Chance, Ids},
     logging, sandbox_command,
     secret::Secret,
@@ -18,6 +19,7 @@ use crate::{
     settings::{self, Settings, SettingsArguments},
     store::Store,
     time::Clock,
+    translate::message::Language,
     users::{self, Role, Scope},
 };
 
@@ -43,11 +45,15 @@ enum Command {
         #[command(subcommand)]
         command: UserCommand,
     },
+    /// Check everything and say what is wrong and how to mend it; also while the server does not run
+    Doctor(DoctorArguments),
     /// Look after keys for the API and for callbacks
     Key {
         #[command(subcommand)]
         command: KeyCommand,
     },
+    /// Print the description of the JSON API (OpenAPI), as it is served at /api/openapi.json
+    Openapi,
 }
 
 #[derive(Debug, Subcommand)]
@@ -67,6 +73,18 @@ struct UserCreate {
     /// admin or integrator
     #[arg(long, default_value = "admin", value_parser = role)]
     role: Role,
+    #[command(flatten)]
+    settings: SettingsArguments,
+}
+
+#[derive(Debug, Args)]
+struct DoctorArguments {
+    /// Print JSON, as the API shows it
+    #[arg(long)]
+    json: bool,
+    /// Language of the texts: en or ru
+    #[arg(long, default_value = "en", value_parser = ["en", "ru"])]
+    language: String,
     #[command(flatten)]
     settings: SettingsArguments,
 }
@@ -153,6 +171,7 @@ async fn run(command: Command) -> Result<(), Failure> {
             serve::run(settings, stop, |_address| {}).await?;
             Ok(())
         }
+        Command::Doctor(arguments) => examine(arguments).await,
         Command::Sandbox(arguments) => sandbox_command::run(arguments, stop_on_signal())
             .await
             .map_err(Failure::Failed),
@@ -162,6 +181,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Key {
             command: KeyCommand::Create(key),
         } => create_key(key).await,
+        Command::Openapi => print(crate::api::openapi()),
     }
 }
 
@@ -236,6 +256,28 @@ async fn site_address(store: &Store, settings: &Settings) -> Result<String, Fail
         [site] => site.base_url(),
         _ => format!("http://{}", settings.listen),
     })
+}
+
+/// `separator doctor`: looks at everything by itself, whether the server runs or not.
+async fn examine(arguments: DoctorArguments) -> Result<(), Failure> {
+    let settings = load(&arguments.settings)?;
+    let language = Language::from_code(&arguments.language);
+    let tasks = TaskTracker::new();
+    // A program that would not start is the first thing to be told.
+    let app = serve::build(settings, &tasks)
+        .await
+        .map_err(|error| Failure::Failed(error.into()))?;
+    let report = doctor::examine(&app).await;
+    if arguments.json {
+        print(&format!("{:#}", report.to_json(language)))?;
+    } else {
+        print(report.to_text(language).trim_end())?;
+    }
+    app.store.close().await;
+    if report.has_fault() {
+        return Err(Failure::Failed(anyhow::anyhow!("something is wrong")));
+    }
+    Ok(())
 }
 
 async fn create_key(key: KeyCreate) -> Result<(), Failure> {

@@ -186,7 +186,7 @@ impl Patient {
     }
 
     /// The patient that a subject of a report is.
-    fn of(kind: &str, id: &str) -> Option<Self> {
+    pub(crate) fn of(kind: &str, id: &str) -> Option<Self> {
         if kind == "installation" {
             return Some(Self::Installation);
         }
@@ -249,7 +249,7 @@ impl Patient {
     }
 
     /// Whether it is still there.
-    fn exists(self, registry: &Registry) -> bool {
+    pub(crate) fn exists(self, registry: &Registry) -> bool {
         match self {
             Self::Installation => true,
             Self::Site(id) => registry.sites.contains_key(&id),
@@ -391,6 +391,23 @@ pub(crate) fn check(name: &str) -> Option<&'static About> {
 /// Waits for an answer for as long as one question may take.
 async fn bounded<T>(question: impl Future<Output = T>) -> Result<T, Elapsed> {
     tokio::time::timeout(LOOK, question).await
+}
+
+/// Looks at what has to be right before anything is set up: the machine, and a domain that need not be entered yet.
+pub(crate) async fn prerequisites(app: &Arc<App>, domain: &str, base: &str) -> Vec<Finding> {
+    let subject = Subject {
+        kind: "site".to_owned(),
+        id: String::new(),
+        name: domain.to_owned(),
+    };
+    let (site, machine) = tokio::join!(site::see_domain(app, domain, base), installation::see(app));
+    let mut findings = verdict::judge_all(site::CHECKS, &site, &subject);
+    findings.extend(verdict::judge_all(
+        installation::CHECKS,
+        &machine,
+        &Patient::Installation.subject(&Registry::default()),
+    ));
+    findings
 }
 
 /// Looks at everything.

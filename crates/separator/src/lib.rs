@@ -25,6 +25,7 @@ pub mod store;
 pub mod registry;
 
 pub mod doctor;
+pub mod overview;
 
 pub mod api;
 pub mod users;

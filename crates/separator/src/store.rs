@@ -18,6 +18,7 @@ pub mod media;
 pub mod messages;
 pub mod portals;
 pub mod receipts;
+pub mod sessions;
 pub mod setup;
 pub mod users;
 

@@ -2,7 +2,9 @@
 //!
 //! Nothing in here does input or output, knows the time or awaits anything; a test enforces the imports.
 
+pub mod code;
 pub mod from_bitrix;
 pub mod from_whatsapp;
 pub mod message;
 pub mod notes;
+pub mod template;

@@ -89,7 +89,7 @@ struct Counts {
 pub(super) async fn see(app: &Arc<App>) -> Seen {
     let counts = async {
         Ok::<_, store::Error>(Counts {
-            oldest_receipt: browse::receipts(&app.store).await?.oldest,
+            oldest_receipt: browse::receipts(&app.store, &browse::Reach::Everything).await?.oldest,
             poison: store::doctor::kept_events(&app.store, events::State::Poison.as_str()).await?,
             knocks: store::doctor::knocks(&app.store).await?,
         })
@@ -137,7 +137,7 @@ pub(super) async fn see_phone(app: &Arc<App>, registry: &Registry, phone: &Phone
 }
 
 async fn count(app: &App, phone: Uuid) -> Result<PhoneCounts, store::Error> {
-    let destinations = browse::destinations(&app.store).await?;
+    let destinations = browse::destinations(&app.store, &browse::Reach::Everything).await?;
     let oldest = |side: Side| {
         destinations
             .iter()

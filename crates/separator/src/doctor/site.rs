@@ -119,20 +119,27 @@ enum NoDoor {
 
 pub(super) async fn see(app: &Arc<App>, registry: &Registry, id: Uuid) -> Option<Seen> {
     let site = registry.sites.get(&id)?;
-    let base = site.base_url();
-    let door = door_of(app, &base);
-    let file = file_of(app, &base);
-    let (addresses, door, file) = tokio::join!(addresses_of(app, &base), door, file);
+    let heard_at = app.doctor.proofs.heard(id);
     Some(Seen {
-        domain: site.domain.clone(),
-        base,
+        heard_at,
+        ..see_domain(app, &site.domain, &site.base_url()).await
+    })
+}
+
+/// Looks at a domain that need not be entered as a site.
+pub(super) async fn see_domain(app: &Arc<App>, domain: &str, base: &str) -> Seen {
+    let (addresses, door, file) =
+        tokio::join!(addresses_of(app, base), door_of(app, base), file_of(app, base));
+    Seen {
+        domain: domain.to_owned(),
+        base: base.to_owned(),
         addresses,
         door,
         file,
         own: app.doctor.installation().to_owned(),
-        heard_at: app.doctor.proofs.heard(id),
+        heard_at: None,
         now: app.clock.now(),
-    })
+    }
 }
 
 async fn addresses_of(app: &App, base: &str) -> Result<usize, NoAddress> {

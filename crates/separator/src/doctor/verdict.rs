@@ -15,6 +15,14 @@ pub struct Text {
 }
 
 impl Text {
+    /// Two texts that say the same.
+    pub fn of(english: &str, russian: &str) -> Self {
+        Self {
+            english: english.to_owned(),
+            russian: russian.to_owned(),
+        }
+    }
+
     /// The text in one language.
     pub fn in_language(&self, language: Language) -> &str {
         match language {
