@@ -23,6 +23,7 @@ mod operation;
 mod overview;
 mod page;
 mod phone_messages;
+mod phone_test;
 mod phones;
 mod problem;
 mod queue;
@@ -66,6 +67,7 @@ fn operations() -> impl Iterator<Item = &'static Operation> {
         accounts::OPERATIONS,
         phones::OPERATIONS,
         phone_messages::OPERATIONS,
+        phone_test::OPERATIONS,
         conversations::OPERATIONS,
         bitrix_apps::OPERATIONS,
         instances::OPERATIONS,
@@ -89,6 +91,7 @@ fn objects() -> impl Iterator<Item = &'static Described> {
         accounts::OBJECTS,
         phones::OBJECTS,
         phone_messages::OBJECTS,
+        phone_test::OBJECTS,
         conversations::OBJECTS,
         bitrix_apps::OBJECTS,
         instances::OBJECTS,

@@ -182,7 +182,8 @@ impl Outgoing {
         self.rules.vet(url)
     }
 
-    /// Whether an address is public, or in a network that the operator allowed.
+    /// Whether a connection may be made to an address that was resolved elsewhere: it is public, or in a network that the
+    /// operator allowed. Connect to exactly this address afterwards, not to the name.
     pub fn permits(&self, address: IpAddr) -> bool {
         self.rules.permits(address)
     }

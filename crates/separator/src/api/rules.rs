@@ -125,6 +125,20 @@ pub(super) fn phone(value: &Value) -> Result<String, String> {
 }
 
 /// Yes or no.
+/// A list of ids of ours, at least one and at most `most`.
+pub(super) fn ids(most: usize) -> impl Fn(&Value) -> Result<Vec<uuid::Uuid>, String> {
+    move |value| {
+        let wrong = || format!("must be a list of 1 to {most} ids");
+        let list = value
+            .as_array()
+            .filter(|list| (1..=most).contains(&list.len()))
+            .ok_or_else(wrong)?;
+        list.iter()
+            .map(|id| id.as_str().and_then(|id| id.parse().ok()).ok_or_else(wrong))
+            .collect()
+    }
+}
+
 pub(super) fn boolean(value: &Value) -> Result<bool, String> {
     value
         .as_bool()

@@ -9,7 +9,7 @@ use super::{
     view::View,
 };
 use crate::{
-    doctor::{self, Patient, State},
+    doctor::{self, Patient},
     registry::{Connection, InstanceState, Phone, Site},
     settings::StandIns,
     time::Millis,
@@ -288,6 +288,7 @@ fn show_stand_ins(stand_ins: &StandIns) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::doctor::State;
 
     #[test]
     fn prerequisites_know_the_states_of_the_doctor() {

@@ -172,3 +172,24 @@ pub async fn open_alarms(store: &Store, beginning: &str) -> Result<Vec<Alarm>, E
         })
         .collect()
 }
+
+/// When a customer last wrote to a number, found by any id of the customer's: canonical digits or a user id.
+pub async fn last_inbound(
+    store: &Store,
+    phone: Uuid,
+    customer: &str,
+) -> Result<Option<Millis>, Error> {
+    let row = store
+        .fetch_optional(
+            "SELECT MAX(conversations.last_inbound_at) AS last FROM aliases \
+             JOIN conversations ON conversations.person_id = aliases.person_id AND conversations.phone_id = $1 \
+             WHERE aliases.value = $2",
+            &[phone.into(), customer.into()],
+        )
+        .await?;
+    Ok(row
+        .map(|row| row.maybe_number("last"))
+        .transpose()?
+        .flatten()
+        .map(Millis))
+}
