@@ -312,9 +312,11 @@ pub struct StandIns {
     /// Host of the portal.
     pub portal: String,
     /// Client id of the local application on the portal.
-    pub bitrix_client_id: String,
+    ///
+    /// Not where the portal has none yet: it makes both up when its administrator enters one.
+    pub bitrix_client_id: Option<String>,
     /// Its client secret.
-    pub bitrix_client_secret: Secret,
+    pub bitrix_client_secret: Option<Secret>,
 }
 
 /// Where the database is.

@@ -81,8 +81,18 @@ const SANDBOX_FIELDS: &[Field] = &[
     Field::read("phone", Shape::Text, "The business number.", "4915755501234"),
     Field::read("phone_id", Shape::Text, "Its phone number id.", "209300000000002"),
     Field::read("portal", Shape::Text, "Host of the portal.", "127.0.0.1:8082"),
-    Field::read("bitrix_client_id", Shape::Text, "Client id for the local application.", "local.sandbox"),
-    Field::read("bitrix_client_secret", Shape::Text, "Its client secret.", "sandbox-bitrix-client-secret"),
+    Field::nullable(
+        "bitrix_client_id",
+        Shape::Text,
+        "Client id of the local application; null where the portal has none yet and makes one up when it is entered there.",
+        "local.sandbox00000001.00000001",
+    ),
+    Field::nullable(
+        "bitrix_client_secret",
+        Shape::Text,
+        "Its client secret.",
+        "sandbox-bitrix-client-secret",
+    ),
 ];
 
 pub(super) const OBJECTS: &[Described] = &[
@@ -281,7 +291,7 @@ fn show_stand_ins(stand_ins: &StandIns) -> Value {
         "phone_id": stand_ins.phone_id,
         "portal": stand_ins.portal,
         "bitrix_client_id": stand_ins.bitrix_client_id,
-        "bitrix_client_secret": stand_ins.bitrix_client_secret.expose(),
+        "bitrix_client_secret": stand_ins.bitrix_client_secret.as_ref().map(crate::secret::Secret::expose),
     })
 }
 

@@ -71,7 +71,7 @@ impl Verdict {
 
 /// What checks are grouped by; the order is that of the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Group {
+pub(crate) enum Group {
     /// The program and its machine.
     Installation,
     /// The address under which others reach it.
@@ -94,7 +94,7 @@ pub enum Group {
 
 impl Group {
     /// As the API says it.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Installation => "installation",
             Self::Site => "site",
