@@ -28,7 +28,7 @@ use crate::{
     serve,
     settings::{self, Settings, SettingsArguments, StandIns},
     time::Clock,
-    users::{self, Role, Scope},
+    users::{self, Role, Scope, links},
 };
 
 /// How long the set-up may take.
@@ -69,7 +69,7 @@ pub async fn run(arguments: Arguments, stop: CancellationToken) -> anyhow::Resul
     .context("the stand-in for Bitrix24 did not start")?;
     let portal = portals.add("sandbox");
     let mut settings = settings(&arguments, server, &folder, &graph, &portals)?;
-    settings.stand_ins = Some(stand_ins(&arguments, &graph, &portals, &portal));
+    settings.sandbox = Some(stand_ins(&arguments, &graph, &portals, &portal));
     logging::init(&settings.log, settings.log_format)?;
     let (key, link) = first_user(&settings).await?;
 
@@ -153,7 +153,10 @@ fn settings(
     // A sandbox takes nothing from the surroundings that a real installation on the same machine was given.
     let surroundings = settings::environment()
         .filter(|(name, _)| name.to_string_lossy().starts_with("SEPARATOR_UNKNOWN"));
-    Ok(Settings::load(&given, surroundings, &folder.0)?)
+    Ok(Settings {
+        sandbox: true,
+        ..Settings::load(&given, surroundings, &folder.0)?
+    })
 }
 
 /// The administrator, with a key for the API and a link to sign in.
@@ -163,9 +166,7 @@ async fn first_user(settings: &Settings) -> anyhow::Result<(String, String)> {
     let ids = Ids::new(clock.clone(), chance.clone());
     let created =
         users::create_user(&store, &clock, &ids, &chance, EMAIL, None, Role::Admin).await?;
-    let token = created
-        .sign_in_link_token
-        .context("no sign-in link was made")?;
+    let token = links::make(&store, &chance, clock.now(), created.id, links::Kind::Enter).await?;
     let key = users::create_key(
         &store,
         &clock,
@@ -177,7 +178,7 @@ async fn first_user(settings: &Settings) -> anyhow::Result<(String, String)> {
     )
     .await?;
     store.close().await;
-    let link = format!("http://{}/sign-in/{}", settings.listen, token.expose());
+    let link = links::address(&format!("http://{}", settings.listen), &token);
     Ok((key.expose().to_owned(), link))
 }
 

@@ -286,8 +286,8 @@ pub struct Settings {
     pub unknown_wait: Duration,
     /// How long a file may take to arrive before the text beside it goes on without.
     pub media_wait: Duration,
-    /// The stand-ins for Meta and Bitrix24, where the program runs as a sandbox; not to be set by anybody.
-    pub stand_ins: Option<StandIns>,
+    /// The stand-ins that take the place of Meta and Bitrix24; no setting, the command `sandbox` says it.
+    pub sandbox: Option<StandIns>,
 }
 
 /// What a person enters to connect the stand-ins of a sandbox, as the consoles of Meta and Bitrix24 show it elsewhere.
@@ -540,7 +540,7 @@ impl Given {
             log_format: self.value("log_format", "text or json", |text| text.parse().ok())?,
             unknown_wait: self.seconds("unknown_wait", 1, 3600)?,
             media_wait: self.seconds("media_wait", 0, 300)?,
-            stand_ins: None,
+            sandbox: None,
         })
     }
 

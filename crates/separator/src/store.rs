@@ -9,6 +9,7 @@
 pub mod accounts;
 pub mod browse;
 pub mod conversations;
+pub mod credentials;
 pub mod doctor;
 pub mod events;
 pub mod idempotency;

@@ -133,7 +133,7 @@ async fn get(call: Call) -> Outcome {
         "faults": faults,
         "checked_at": report.as_ref().map(Report::checked_at),
         "version": env!("CARGO_PKG_VERSION"),
-        "sandbox": call.app.settings.stand_ins.is_some(),
+        "sandbox": call.app.settings.sandbox.is_some(),
     }))
 }
 

@@ -164,7 +164,7 @@ async fn get(call: Call) -> Outcome {
         "domain": domain,
         "prerequisites": prerequisites,
         "steps": steps(&call, &view),
-        "sandbox": call.app.settings.stand_ins.as_ref().map(show_stand_ins),
+        "sandbox": call.app.settings.sandbox.as_ref().map(show_stand_ins),
     }))
 }
 
