@@ -68,8 +68,7 @@ pub async fn run(arguments: Arguments, stop: CancellationToken) -> anyhow::Resul
     .await
     .context("the stand-in for Bitrix24 did not start")?;
     let portal = portals.add("sandbox");
-    let mut settings = settings(&arguments, server, &folder, &graph, &portals)?;
-    settings.sandbox = Some(stand_ins(&arguments, &graph, &portals, &portal));
+    let settings = settings(&arguments, server, &folder, &graph, &portals, &portal)?;
     logging::init(&settings.log, settings.log_format)?;
     let (key, link) = first_user(&settings).await?;
 
@@ -139,6 +138,7 @@ fn settings(
     folder: &Folder,
     graph: &Graph,
     portals: &Portals,
+    portal: &Portal,
 ) -> anyhow::Result<Settings> {
     let given = SettingsArguments {
         listen: Some(listen.to_string()),
@@ -154,7 +154,7 @@ fn settings(
     let surroundings = settings::environment()
         .filter(|(name, _)| name.to_string_lossy().starts_with("SEPARATOR_UNKNOWN"));
     Ok(Settings {
-        sandbox: true,
+        sandbox: Some(stand_ins(arguments, graph, portals, portal)),
         ..Settings::load(&given, surroundings, &folder.0)?
     })
 }
