@@ -52,7 +52,10 @@ async fn finds(world: &World, check: &str) -> Value {
         .unwrap()
         .clone();
     for text in ["cause", "fix", "title"] {
-        assert!(found[text].as_str().is_some_and(|text| !text.is_empty()), "{found:#}");
+        assert!(
+            found[text].as_str().is_some_and(|text| !text.is_empty()),
+            "{found:#}"
+        );
     }
     found
 }
@@ -189,12 +192,20 @@ async fn one_fault_at_meta_turns_one_check_red() {
 
     // The number.
     for (check, field, value) in [
-        ("number_identity", "display_phone_number", json!("+49 1575 5550000")),
+        (
+            "number_identity",
+            "display_phone_number",
+            json!("+49 1575 5550000"),
+        ),
         ("number_registered", "status", json!("PENDING")),
         ("number_status", "status", json!("RESTRICTED")),
         ("number_name", "name_status", json!("DECLINED")),
         ("number_quality", "quality_rating", json!("RED")),
-        ("number_throughput", "throughput", json!({ "level": "NOT_APPLICABLE" })),
+        (
+            "number_throughput",
+            "throughput",
+            json!({ "level": "NOT_APPLICABLE" }),
+        ),
     ] {
         graph.says(&number, field, value);
         finds(&world, check).await;
@@ -238,15 +249,29 @@ async fn one_fault_at_the_portal_turns_one_check_red_and_the_button_mends_it() {
     portal.wipe_handlers();
     let found = finds(&world, "portal_events").await;
     mended(&world, &found).await;
-    portal.leave_handler(CLIENT_ID, "ONIMCONNECTORMESSAGEADD", "https://old.example/handler");
+    portal.leave_handler(
+        CLIENT_ID,
+        "ONIMCONNECTORMESSAGEADD",
+        "https://old.example/handler",
+    );
     let found = finds(&world, "portal_events").await;
     mended(&world, &found).await;
-    assert!(portal.handlers().iter().all(|handler| !handler.handler.contains("old.example")));
+    assert!(
+        portal
+            .handlers()
+            .iter()
+            .all(|handler| !handler.handler.contains("old.example"))
+    );
 
     portal.leave_placement(CLIENT_ID, "CRM_DEAL_DETAIL_TAB", "https://old.example/tab/");
     let found = finds(&world, "portal_placements").await;
     mended(&world, &found).await;
-    assert!(portal.placements().iter().all(|one| !one.handler.contains("old.example")));
+    assert!(
+        portal
+            .placements()
+            .iter()
+            .all(|one| !one.handler.contains("old.example"))
+    );
 
     portal.drop_connector(&connector);
     let red = in_state(&examine(&world).await, "fault");
@@ -275,7 +300,10 @@ async fn one_fault_at_the_portal_turns_one_check_red_and_the_button_mends_it() {
     ] {
         portal.set_line_setting(line, setting, value);
         let found = finds(&world, "line_settings").await;
-        assert!(found["cause"].as_str().unwrap().contains(setting), "{found:#}");
+        assert!(
+            found["cause"].as_str().unwrap().contains(setting),
+            "{found:#}"
+        );
         mended(&world, &found).await;
     }
     portal.foreign_connector("other_whatsapp", Some(line));
@@ -285,10 +313,14 @@ async fn one_fault_at_the_portal_turns_one_check_red_and_the_button_mends_it() {
     all_is_well(&world).await;
 
     // What is known of the installation here.
-    world.server.sql("UPDATE instances SET scope = 'imconnector'");
+    world
+        .server
+        .sql("UPDATE instances SET scope = 'imconnector'");
     world.without_limits().await;
     finds(&world, "portal_scopes").await;
-    world.server.sql("UPDATE instances SET scope = 'imconnector,imopenlines'");
+    world
+        .server
+        .sql("UPDATE instances SET scope = 'imconnector,imopenlines'");
     world.without_limits().await;
 
     // The line is deleted: the number's own error says so too, and one button makes a new line.
@@ -320,7 +352,10 @@ async fn alarms_and_the_overview_follow_a_fault_and_the_command_tells_it() {
     assert!(alarms(&world).await.is_empty());
     let overview = world.api.get("overview").await;
     assert_eq!(overview["numbers"][0]["colour"], "green", "{overview:#}");
-    assert_eq!(overview["numbers"][0]["sentence"], "Messages pass both ways.");
+    assert_eq!(
+        overview["numbers"][0]["sentence"],
+        "Messages pass both ways."
+    );
     assert_eq!(overview["faults"], 0);
     for way in ["last_inbound_at", "last_outbound_at"] {
         assert!(overview["numbers"][0][way].is_string(), "{overview:#}");
@@ -342,8 +377,14 @@ async fn alarms_and_the_overview_follow_a_fault_and_the_command_tells_it() {
     for _ in 0..2 {
         examine(&world).await;
         let open = alarms(&world).await;
-        let kinds: BTreeSet<&str> = open.iter().map(|alarm| alarm["kind"].as_str().unwrap()).collect();
-        assert_eq!(kinds, ["doctor:account_subscribed", "doctor:encryption_key"].into());
+        let kinds: BTreeSet<&str> = open
+            .iter()
+            .map(|alarm| alarm["kind"].as_str().unwrap())
+            .collect();
+        assert_eq!(
+            kinds,
+            ["doctor:account_subscribed", "doctor:encryption_key"].into()
+        );
         assert_eq!(open.len(), 2);
     }
     let overview = world.api.get("overview").await;
@@ -353,7 +394,9 @@ async fn alarms_and_the_overview_follow_a_fault_and_the_command_tells_it() {
     let report: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(
         in_state(&report, "fault"),
-        ["account_subscribed", "encryption_key"].map(str::to_owned).into()
+        ["account_subscribed", "encryption_key"]
+            .map(str::to_owned)
+            .into()
     );
     for secret in [APP_SECRET, ACCESS_TOKEN, crate::world::CLIENT_SECRET] {
         assert!(!text.contains(secret), "the report holds a secret");
@@ -362,7 +405,10 @@ async fn alarms_and_the_overview_follow_a_fault_and_the_command_tells_it() {
     assert!(russian.contains("не подписано на аккаунт"), "{russian}");
 
     // What cannot be asked clears nothing.
-    graph.faults().set(sandbox::graph::Fault::ServerError, sandbox::graph::Times::Always);
+    graph.faults().set(
+        sandbox::graph::Fault::ServerError,
+        sandbox::graph::Times::Always,
+    );
     let doctor = examine(&world).await;
     assert!(in_state(&doctor, "unknown").contains("account_subscribed"));
     assert_eq!(alarms(&world).await.len(), 2);
@@ -384,12 +430,17 @@ async fn alarms_and_the_overview_follow_a_fault_and_the_command_tells_it() {
     world.server.stop().await;
     let (code, text) = {
         let output = world.server.command(&["doctor"]).output().unwrap();
-        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap(),
+        )
     };
     assert_eq!(code, Some(1));
     assert!(text.contains("FAULT    reachable"), "{text}");
     world.expect_errors("authoriz");
-    world.server.check_log(&["portal".to_owned(), "authoriz".to_owned()]);
+    world
+        .server
+        .check_log(&["portal".to_owned(), "authoriz".to_owned()]);
 }
 
 /// Lets every user of the machine read a file, or only its owner.
@@ -453,12 +504,20 @@ async fn setting_up_is_told_step_by_step_and_a_test_message_goes_out() {
     world.customer_receives(&lena, 2).await;
     let overview = world
         .api
-        .until("overview", |overview| overview["numbers"][0]["colour"] == "green")
+        .until("overview", |overview| {
+            overview["numbers"][0]["colour"] == "green"
+        })
         .await;
     assert!(overview["numbers"][0]["last_outbound_at"].is_string());
     let setup = world.api.get("setup").await;
-    assert_eq!((step(&setup, "line"), step(&setup, "test")), ("done".into(), "done".into()));
-    let refused = world.api.call("POST", &path, Some(json!({ "to": "49 1575 5501234" }))).await;
+    assert_eq!(
+        (step(&setup, "line"), step(&setup, "test")),
+        ("done".into(), "done".into())
+    );
+    let refused = world
+        .api
+        .call("POST", &path, Some(json!({ "to": "49 1575 5501234" })))
+        .await;
     assert_eq!(refused.0, 422, "{}", refused.1);
     world.ends_clean().await;
 }
@@ -471,10 +530,10 @@ async fn failed_messages_and_dead_letters_are_tried_again_one_selected_or_all_of
     world.customer_says(&lena, "Hello");
     world.operator_sees_text("Hello").await;
     // Refused for good: each of these fails.
-    world
-        .graph
-        .faults()
-        .set(sandbox::graph::Fault::Refused(131_026), sandbox::graph::Times::Always);
+    world.graph.faults().set(
+        sandbox::graph::Fault::Refused(131_026),
+        sandbox::graph::Times::Always,
+    );
     let path = format!("waba/phones/{}/messages", world.phone);
     let mut ids = Vec::new();
     for index in 0..4 {
@@ -485,7 +544,9 @@ async fn failed_messages_and_dead_letters_are_tried_again_one_selected_or_all_of
     for id in &ids {
         world
             .api
-            .until(&format!("messages/{id}"), |message| message["state"] == "failed")
+            .until(&format!("messages/{id}"), |message| {
+                message["state"] == "failed"
+            })
             .await;
     }
     world.graph.faults().clear();
@@ -505,13 +566,22 @@ async fn failed_messages_and_dead_letters_are_tried_again_one_selected_or_all_of
         json!({ "ids": ids[0] }),
         json!({ "ids": [ids[0]], "state": "failed" }),
     ] {
-        let (status, _) = world.api.call("POST", "messages/retry", Some(wrong.clone())).await;
+        let (status, _) = world
+            .api
+            .call("POST", "messages/retry", Some(wrong.clone()))
+            .await;
         assert_eq!(status, 422, "{wrong}");
     }
-    let all = world.api.create("messages/retry", json!({ "q": "Number" })).await;
+    let all = world
+        .api
+        .create("messages/retry", json!({ "q": "Number" }))
+        .await;
     assert_eq!(all["queued"], 2);
     world.customer_receives(&lena, 4).await;
-    let none = world.api.create("queue/dead_letters/replay", json!({})).await;
+    let none = world
+        .api
+        .create("queue/dead_letters/replay", json!({}))
+        .await;
     assert_eq!(none, json!({ "replayed": 0, "more": false }));
     world.expect_errors("131026");
     world.ends_clean().await;
@@ -527,5 +597,8 @@ fn every_check_has_a_section_in_the_documentation() {
         .collect();
     let checks: Vec<&str> = separator::doctor::check_names().collect();
     assert!(checks.len() > 40);
-    assert_eq!(sections, checks, "docs/doctor.md has a section for each check, in their order");
+    assert_eq!(
+        sections, checks,
+        "docs/doctor.md has a section for each check, in their order"
+    );
 }

@@ -43,6 +43,7 @@ use tokio::{sync::Notify, time::error::Elapsed};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::verdict::text;
 pub use self::{
     proof::Proofs,
     report::Report,
@@ -52,7 +53,6 @@ pub(crate) use self::{
     repair::Obstacle,
     verdict::{About, Group},
 };
-use self::verdict::text;
 use crate::{
     app::App,
     identifiers::Chance,
@@ -238,12 +238,18 @@ impl Patient {
             Self::Phone(id) => named(
                 "phone",
                 id,
-                registry.phones.get(&id).map(|phone| format!("+{}", phone.phone)),
+                registry
+                    .phones
+                    .get(&id)
+                    .map(|phone| format!("+{}", phone.phone)),
             ),
             Self::Instance(id) => named(
                 "instance",
                 id,
-                registry.instances.get(&id).map(|portal| portal.domain.clone()),
+                registry
+                    .instances
+                    .get(&id)
+                    .map(|portal| portal.domain.clone()),
             ),
         }
     }

@@ -231,7 +231,9 @@ fn judge(facts: &Facts<'_>) -> (Colour, Text) {
             Colour::Amber,
             Text {
                 english: format!("{count} messages wait, the oldest for more than 15 minutes."),
-                russian: format!("Сообщений ждёт отправки: {count}, самое старое — больше 15 минут."),
+                russian: format!(
+                    "Сообщений ждёт отправки: {count}, самое старое — больше 15 минут."
+                ),
             },
         );
     }
@@ -246,7 +248,10 @@ fn proven(facts: &Facts<'_>) -> (Colour, Text) {
     match (lately(facts.proof.inbound), lately(facts.proof.outbound)) {
         (true, true) => (
             Colour::Green,
-            Text::of("Messages pass both ways.", "Сообщения проходят в обе стороны."),
+            Text::of(
+                "Messages pass both ways.",
+                "Сообщения проходят в обе стороны.",
+            ),
         ),
         (true, false) => (
             Colour::Amber,
@@ -407,7 +412,10 @@ mod tests {
             judge(&facts)
         };
         assert_eq!(with(&deadly).0, Colour::Red);
-        assert_eq!(with(&annoying), (Colour::Amber, annoying.cause.clone().unwrap()));
+        assert_eq!(
+            with(&annoying),
+            (Colour::Amber, annoying.cause.clone().unwrap())
+        );
     }
 
     #[test]

@@ -177,8 +177,7 @@ fn server_of<P: Parts>(app: &P, instance: &Instance) -> Result<AuthorizationServ
 
 /// Where a portal sends the events of an application, given the base address of the application's site.
 pub(crate) fn events_url(base: &str, client_id: &str) -> String {
-    let client_id: String =
-        url::form_urlencoded::byte_serialize(client_id.as_bytes()).collect();
+    let client_id: String = url::form_urlencoded::byte_serialize(client_id.as_bytes()).collect();
     format!("{base}/api/bitrix/?app-id={client_id}")
 }
 

@@ -56,7 +56,12 @@ const FIELDS: &[Field] = &[
         "false",
     ),
     Field::read("done", Shape::Whole, "Things looked at in this run.", "3"),
-    Field::read("total", Shape::Whole, "Things to be looked at in this run.", "9"),
+    Field::read(
+        "total",
+        Shape::Whole,
+        "Things to be looked at in this run.",
+        "9",
+    ),
     Field::read(
         "checks",
         Shape::List("Check"),
@@ -66,9 +71,24 @@ const FIELDS: &[Field] = &[
 ];
 
 const CHECK_FIELDS: &[Field] = &[
-    Field::read("id", Shape::Text, "Name of the check.", "account_subscribed"),
-    Field::read("group", Shape::OneOf(GROUPS), "Where it belongs.", "account"),
-    Field::read("subject", Shape::Object("CheckSubject"), "What it is about.", ""),
+    Field::read(
+        "id",
+        Shape::Text,
+        "Name of the check.",
+        "account_subscribed",
+    ),
+    Field::read(
+        "group",
+        Shape::OneOf(GROUPS),
+        "Where it belongs.",
+        "account",
+    ),
+    Field::read(
+        "subject",
+        Shape::Object("CheckSubject"),
+        "What it is about.",
+        "",
+    ),
     Field::read(
         "state",
         Shape::OneOf(STATES),
@@ -108,7 +128,12 @@ const CHECK_FIELDS: &[Field] = &[
 ];
 
 const SUBJECT_FIELDS: &[Field] = &[
-    Field::read("kind", Shape::OneOf(KINDS), "What sort of thing.", "account"),
+    Field::read(
+        "kind",
+        Shape::OneOf(KINDS),
+        "What sort of thing.",
+        "account",
+    ),
     Field::read(
         "id",
         Shape::Text,
@@ -119,7 +144,12 @@ const SUBJECT_FIELDS: &[Field] = &[
 ];
 
 const REPAIR_FIELDS: &[Field] = &[
-    Field::required("check", Shape::Text, "Name of the check.", "account_subscribed"),
+    Field::required(
+        "check",
+        Shape::Text,
+        "Name of the check.",
+        "account_subscribed",
+    ),
     Field::required(
         "subject",
         Shape::Object("CheckSubject"),
@@ -172,9 +202,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation {
         summary: "Show what the doctor found",
         description: "Everything is looked at once an hour and when asked for.",
-        ..Operation::get(PATH, TAG, "Doctor", Rule::Users, |call| {
-            Box::pin(get(call))
-        })
+        ..Operation::get(PATH, TAG, "Doctor", Rule::Users, |call| Box::pin(get(call)))
     },
     Operation {
         summary: "Look at everything now",
@@ -280,7 +308,10 @@ async fn repair(call: Call) -> Outcome {
     let about = doctor::check(&check)
         .ok_or_else(|| Problem::field("check", "is not the name of a check"))?;
     if about.repair.is_none() {
-        return Err(Problem::field("check", "cannot be mended from here; its fix says what to do"));
+        return Err(Problem::field(
+            "check",
+            "cannot be mended from here; its fix says what to do",
+        ));
     }
     if !sees(&call, &call.registry(), &kind, &id) {
         return Err(Problem::unknown("subject"));

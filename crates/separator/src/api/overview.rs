@@ -28,7 +28,12 @@ const FIELDS: &[Field] = &[
         "Messages that wait to be delivered, and since when.",
         "",
     ),
-    Field::read("alarms", Shape::List("Alarm"), "The 20 newest open alarms.", ""),
+    Field::read(
+        "alarms",
+        Shape::List("Alarm"),
+        "The 20 newest open alarms.",
+        "",
+    ),
     Field::read(
         "dead_letters",
         Shape::Whole,

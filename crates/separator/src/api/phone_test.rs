@@ -17,8 +17,7 @@ use super::{
 use crate::{
     compose::{self, Outgoing, To},
     doctor::Text,
-    person,
-    store,
+    person, store,
     time::Millis,
 };
 

@@ -163,7 +163,12 @@ const REPLAY_FIELDS: &[Field] = &[
 ];
 
 const REPLAYED_FIELDS: &[Field] = &[
-    Field::read("replayed", Shape::Whole, "How many wait in the queue again.", "12"),
+    Field::read(
+        "replayed",
+        Shape::Whole,
+        "How many wait in the queue again.",
+        "12",
+    ),
     Field::read(
         "more",
         Shape::Boolean,

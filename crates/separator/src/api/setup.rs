@@ -36,7 +36,12 @@ const FIELDS: &[Field] = &[
         "What has to be right, looked at just now.",
         "",
     ),
-    Field::read("steps", Shape::List("SetupStep"), "The steps in their order.", ""),
+    Field::read(
+        "steps",
+        Shape::List("SetupStep"),
+        "The steps in their order.",
+        "",
+    ),
     Field::nullable(
         "sandbox",
         Shape::Object("SandboxValues"),
@@ -46,7 +51,12 @@ const FIELDS: &[Field] = &[
 ];
 
 const PREREQUISITE_FIELDS: &[Field] = &[
-    Field::read("id", Shape::Text, "Name of the check, as in the doctor.", "dns"),
+    Field::read(
+        "id",
+        Shape::Text,
+        "Name of the check, as in the doctor.",
+        "dns",
+    ),
     Field::read("state", Shape::OneOf(CHECKED), "Whether it is so.", "ok"),
     Field::read(
         "title",
@@ -67,20 +77,65 @@ const PREREQUISITE_FIELDS: &[Field] = &[
 const STEP_FIELDS: &[Field] = &[
     Field::read("id", Shape::OneOf(STEPS), "Which step.", "meta"),
     Field::read("state", Shape::OneOf(STATES), "How far it is.", "done"),
-    Field::nullable("subject", Shape::Object("CheckSubject"), "What it made.", ""),
-    Field::nullable("text", Shape::Text, "What is in the way, or what comes next.", ""),
+    Field::nullable(
+        "subject",
+        Shape::Object("CheckSubject"),
+        "What it made.",
+        "",
+    ),
+    Field::nullable(
+        "text",
+        Shape::Text,
+        "What is in the way, or what comes next.",
+        "",
+    ),
 ];
 
 const SANDBOX_FIELDS: &[Field] = &[
-    Field::read("customer_page", Shape::Address, "The customer's phone.", "http://127.0.0.1:8081"),
-    Field::read("operator_page", Shape::Address, "The operator's open line.", "http://127.0.0.1:8082"),
-    Field::read("client_id", Shape::Text, "App ID.", "730100000000001"),
-    Field::read("client_secret", Shape::Text, "App secret of the stand-in.", "sandbox-app-secret"),
-    Field::read("access_token", Shape::Text, "Permanent token of the stand-in.", "EAASANDBOXTOKEN"),
+    Field::read(
+        "customer_page",
+        Shape::Address,
+        "The customer's phone.",
+        "http://127.0.0.1:8081",
+    ),
+    Field::read(
+        "operator_page",
+        Shape::Address,
+        "The operator's open line.",
+        "http://127.0.0.1:8082",
+    ),
+    Field::read("app_id", Shape::Text, "App ID.", "730100000000001"),
+    Field::read(
+        "app_secret",
+        Shape::Text,
+        "App secret of the stand-in.",
+        "sandbox-app-secret",
+    ),
+    Field::read(
+        "token",
+        Shape::Text,
+        "Permanent access token of the stand-in.",
+        "EAASANDBOXTOKEN",
+    ),
     Field::read("waba_id", Shape::Text, "WABA id.", "108200000000001"),
-    Field::read("phone", Shape::Text, "The business number.", "4915755501234"),
-    Field::read("phone_id", Shape::Text, "Its phone number id.", "209300000000002"),
-    Field::read("portal", Shape::Text, "Host of the portal.", "127.0.0.1:8082"),
+    Field::read(
+        "phone",
+        Shape::Text,
+        "The business number.",
+        "4915755501234",
+    ),
+    Field::read(
+        "phone_id",
+        Shape::Text,
+        "Its phone number id.",
+        "209300000000002",
+    ),
+    Field::read(
+        "portal",
+        Shape::Text,
+        "Host of the portal.",
+        "127.0.0.1:8082",
+    ),
     Field::nullable(
         "bitrix_client_id",
         Shape::Text,
@@ -196,7 +251,12 @@ fn steps(call: &Call, view: &View) -> Vec<Value> {
         meta(view),
         portal(view),
         match number {
-            Some(number) => step("number", "done", Some((Patient::Phone(number.id), view)), None),
+            Some(number) => step(
+                "number",
+                "done",
+                Some((Patient::Phone(number.id), view)),
+                None,
+            ),
             None => step("number", "todo", None, None),
         },
         line(view, number),
@@ -217,10 +277,18 @@ fn meta(view: &View) -> Value {
     let account = view.accounts.values().min_by_key(|account| account.id);
     let app = view.waba_apps.values().min_by_key(|app| app.id);
     match (app, account) {
-        (_, Some(account)) => {
-            step("meta", "done", Some((Patient::Account(account.id), view)), None)
-        }
-        (Some(app), None) => step("meta", "doing", Some((Patient::WabaApp(app.id), view)), None),
+        (_, Some(account)) => step(
+            "meta",
+            "done",
+            Some((Patient::Account(account.id), view)),
+            None,
+        ),
+        (Some(app), None) => step(
+            "meta",
+            "doing",
+            Some((Patient::WabaApp(app.id), view)),
+            None,
+        ),
         (None, None) => step("meta", "todo", None, None),
     }
 }
@@ -282,10 +350,10 @@ fn show_stand_ins(stand_ins: &StandIns) -> Value {
     json!({
         "customer_page": stand_ins.customer_page,
         "operator_page": stand_ins.operator_page,
-        "client_id": stand_ins.client_id,
+        "app_id": stand_ins.client_id,
         // Secrets of stand-ins, which protect nothing.
-        "client_secret": stand_ins.client_secret.expose(),
-        "access_token": stand_ins.access_token.expose(),
+        "app_secret": stand_ins.client_secret.expose(),
+        "token": stand_ins.access_token.expose(),
         "waba_id": stand_ins.waba_id,
         "phone": stand_ins.phone,
         "phone_id": stand_ins.phone_id,

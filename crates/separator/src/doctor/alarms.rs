@@ -34,7 +34,12 @@ pub(super) async fn follow(app: &App, report: &Report) -> Result<(), store::Erro
             let raised =
                 instances::raise_alarm(&app.store, app.ids.next(), now, &kind, &subject.id, &text);
             if raised.await? {
-                tracing::warn!(check = about.id, kind = subject.kind, id = subject.id, "the doctor found a fault");
+                tracing::warn!(
+                    check = about.id,
+                    kind = subject.kind,
+                    id = subject.id,
+                    "the doctor found a fault"
+                );
             }
         }
     }

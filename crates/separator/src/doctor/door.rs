@@ -33,7 +33,12 @@ pub async fn alive(
     if let Ok(host) = HeaderValue::from_str(&host) {
         headers.insert(HOST, host);
     }
-    let forwarded = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded"];
+    let forwarded = [
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-forwarded-host",
+        "forwarded",
+    ];
     let proxy = if !forwarded.iter().any(|name| request.contains_key(*name)) {
         "direct"
     } else if origin::is_trusted(peer.ip(), &app.settings) {

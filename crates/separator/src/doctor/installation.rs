@@ -62,12 +62,7 @@ pub(super) const CHECKS: &[Check<Seen>] = &[
         judge: database,
     },
     Check {
-        about: About::new(
-            "clock",
-            GROUP,
-            "The clock is right",
-            "Часы идут верно",
-        ),
+        about: About::new("clock", GROUP, "The clock is right", "Часы идут верно"),
         judge: clock,
     },
     Check {
@@ -129,7 +124,10 @@ pub(super) async fn see(app: &Arc<App>) -> Seen {
         let folder = folder.clone();
         move || (write_probe(&folder), space(&folder), key_file(&folder))
     });
-    let database = tokio::time::timeout(LOOK, store::doctor::write_note(&app.store, now, "heartbeat", ""));
+    let database = tokio::time::timeout(
+        LOOK,
+        store::doctor::write_note(&app.store, now, "heartbeat", ""),
+    );
     let servers = [
         ("Meta", app.settings.graph_url.clone()),
         ("Bitrix24", authorization_server(app)),
@@ -201,7 +199,13 @@ fn key_file(folder: &Path) -> KeyPlace {
 /// How far our clock is from the one behind an address, as its `Date` header tells (RFC 9110, section 6.6.1).
 async fn clock_of(app: &App, url: Url) -> Result<Duration, String> {
     app.outgoing.vet(&url).map_err(|error| error.to_string())?;
-    let asked = app.outgoing.api_client().get(url).timeout(LOOK).send().await;
+    let asked = app
+        .outgoing
+        .api_client()
+        .get(url)
+        .timeout(LOOK)
+        .send()
+        .await;
     let answer = asked.map_err(|error| crate::outgoing::causes(&error.without_url()))?;
     let date = answer
         .headers()
@@ -247,8 +251,8 @@ fn disk_space(seen: &Seen) -> Verdict {
             ));
         }
     };
-    let little = space.free < LEAST_FREE
-        || (space.free < space.total / 5 && space.free < FREE_ENOUGH);
+    let little =
+        space.free < LEAST_FREE || (space.free < space.total / 5 && space.free < FREE_ENOUGH);
     if !little {
         return Verdict::FINE;
     }
@@ -414,7 +418,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-    use crate::doctor::{Patient, verdict::judge_all, verdict::State};
+    use crate::doctor::{Patient, verdict::State, verdict::judge_all};
 
     fn healthy() -> Seen {
         Seen {
@@ -437,7 +441,11 @@ mod tests {
 
     /// The checks that are red and those that do not know.
     fn found(seen: &Seen) -> (Vec<String>, Vec<String>) {
-        let findings = judge_all(CHECKS, seen, &Patient::Installation.subject(&crate::registry::Registry::default()));
+        let findings = judge_all(
+            CHECKS,
+            seen,
+            &Patient::Installation.subject(&crate::registry::Registry::default()),
+        );
         let of = |state| {
             findings
                 .iter()
@@ -452,24 +460,42 @@ mod tests {
     fn one_fault_of_the_machine_turns_one_check_red() {
         assert_eq!(found(&healthy()), (vec![], vec![]));
         let faults: [(&str, fn(&mut Seen)); 9] = [
-            ("data_folder", |seen| seen.written = Err("read-only file system".to_owned())),
-            ("disk_space", |seen| {
-                seen.space = Ok(Space { free: 500 << 20, total: 1 << 40 });
+            ("data_folder", |seen| {
+                seen.written = Err("read-only file system".to_owned())
             }),
             ("disk_space", |seen| {
-                seen.space = Ok(Space { free: 9 << 30, total: 100 << 30 });
+                seen.space = Ok(Space {
+                    free: 500 << 20,
+                    total: 1 << 40,
+                });
             }),
-            ("database", |seen| seen.database = Err("disk I/O error".to_owned())),
+            ("disk_space", |seen| {
+                seen.space = Ok(Space {
+                    free: 9 << 30,
+                    total: 100 << 30,
+                });
+            }),
+            ("database", |seen| {
+                seen.database = Err("disk I/O error".to_owned())
+            }),
             ("clock", |seen| {
                 seen.clocks = vec![
                     ("Meta", Ok(Duration::from_secs(90))),
                     ("Bitrix24", Ok(Duration::from_secs(91))),
                 ];
             }),
-            ("encryption_key", |seen| seen.key = KeyPlace::Open("key".to_owned())),
-            ("graph_version", |seen| seen.graph_version = "v20.0".to_owned()),
-            ("graph_version", |seen| seen.graph_version = "v21.0".to_owned()),
-            ("graph_version", |seen| seen.graph_version = "v17.0".to_owned()),
+            ("encryption_key", |seen| {
+                seen.key = KeyPlace::Open("key".to_owned())
+            }),
+            ("graph_version", |seen| {
+                seen.graph_version = "v20.0".to_owned()
+            }),
+            ("graph_version", |seen| {
+                seen.graph_version = "v21.0".to_owned()
+            }),
+            ("graph_version", |seen| {
+                seen.graph_version = "v17.0".to_owned()
+            }),
         ];
         for (check, seed) in faults {
             let mut seen = healthy();
@@ -482,19 +508,30 @@ mod tests {
     fn what_cannot_be_looked_at_is_not_known() {
         let mut seen = healthy();
         seen.space = Err("not supported".to_owned());
-        seen.clocks = vec![("Meta", Err("no answer".to_owned())), ("Bitrix24", Err("no answer".to_owned()))];
+        seen.clocks = vec![
+            ("Meta", Err("no answer".to_owned())),
+            ("Bitrix24", Err("no answer".to_owned())),
+        ];
         seen.key = KeyPlace::Hidden("key: permission denied".to_owned());
-        let unknown = ["disk_space", "clock", "encryption_key"].map(str::to_owned).to_vec();
+        let unknown = ["disk_space", "clock", "encryption_key"]
+            .map(str::to_owned)
+            .to_vec();
         assert_eq!(found(&seen), (vec![], unknown));
         // One wrong clock among the others is not ours.
-        seen.clocks = vec![("Meta", Ok(Duration::from_hours(1))), ("Bitrix24", Ok(Duration::ZERO))];
+        seen.clocks = vec![
+            ("Meta", Ok(Duration::from_hours(1))),
+            ("Bitrix24", Ok(Duration::ZERO)),
+        ];
         assert_eq!(clock(&seen), Verdict::FINE);
     }
 
     #[test]
     fn a_large_disk_needs_no_fifth_of_it() {
         let mut seen = healthy();
-        seen.space = Ok(Space { free: 20 << 30, total: 1 << 40 });
+        seen.space = Ok(Space {
+            free: 20 << 30,
+            total: 1 << 40,
+        });
         assert_eq!(disk_space(&seen), Verdict::FINE);
     }
 

@@ -178,7 +178,11 @@ async fn look(
             };
         }
     };
-    let own = phone.connector.as_deref().unwrap_or_default().to_lowercase();
+    let own = phone
+        .connector
+        .as_deref()
+        .unwrap_or_default()
+        .to_lowercase();
     let config = ask(app, instance, lines::get(LineId(line))).await;
     let status = ask(app, instance, connector::status(&own, LineId(line))).await;
     Place {
@@ -256,10 +260,9 @@ fn number_connection(seen: &Seen) -> Verdict {
             "The number is linked to no portal.",
             "Номер не привязан к порталу."
         )),
-        Connection::Pending => Verdict::Unknown(text!(
-            "It is being connected.",
-            "Номер подключается."
-        )),
+        Connection::Pending => {
+            Verdict::Unknown(text!("It is being connected.", "Номер подключается."))
+        }
         Connection::Error => {
             let error = seen.phone.error.clone().unwrap_or_default();
             let title = error.title;
@@ -268,7 +271,12 @@ fn number_connection(seen: &Seen) -> Verdict {
             // What a check beside this one says better is not said twice.
             if matches!(
                 error.code.as_str(),
-                "AUTHORIZATION" | "NOT_INSTALLED" | "NOT_ADMINISTRATOR" | "LINE_DELETED" | "CONNECTOR_OFF" | "UNINSTALLED"
+                "AUTHORIZATION"
+                    | "NOT_INSTALLED"
+                    | "NOT_ADMINISTRATOR"
+                    | "LINE_DELETED"
+                    | "CONNECTOR_OFF"
+                    | "UNINSTALLED"
             ) {
                 return Verdict::Unknown(text!("{title}", "{title}"));
             }
@@ -329,10 +337,9 @@ fn line_connector(seen: &Seen) -> Verdict {
     };
     match status.health() {
         connector::Health::Live => Verdict::FINE,
-        connector::Health::DontKnow => Verdict::Unknown(text!(
-            "The portal does not tell.",
-            "Портал не сообщает."
-        )),
+        connector::Health::DontKnow => {
+            Verdict::Unknown(text!("The portal does not tell.", "Портал не сообщает."))
+        }
         connector::Health::Down => {
             let line = place.line;
             Verdict::fault(
@@ -389,17 +396,28 @@ fn wanted() -> Value {
 /// What of the settings that matter is otherwise. A line that stays open longer than ours is none of it.
 fn differences(line: &Line) -> Vec<lines::Difference> {
     let seconds = |text: Option<&str>| text.and_then(|text| text.parse::<i64>().ok());
-    lines::differences(&wanted(), &line.settings)
+    // Of this setting the portal takes "0" for yes: only the letter means no.
+    let second = line.settings.get("CRM_CREATE_SECOND");
+    let counts_as_yes = second.is_some_and(|second| second == "0" || second == 0);
+    let second = counts_as_yes.then(|| lines::Difference {
+        setting: "CRM_CREATE_SECOND".to_owned(),
+        wanted: "N".to_owned(),
+        found: Some("0".to_owned()),
+    });
+    let differ = lines::differences(&wanted(), &line.settings)
         .into_iter()
         .filter(|difference| {
             difference.setting != "AUTO_CLOSE_TIME"
-                || match (seconds(difference.found.as_deref()), seconds(Some(&difference.wanted))) {
+                || match (
+                    seconds(difference.found.as_deref()),
+                    seconds(Some(&difference.wanted)),
+                ) {
                     // Zero is never.
                     (Some(found), Some(wanted)) => found != 0 && found < wanted,
                     _ => true,
                 }
-        })
-        .collect()
+        });
+    second.into_iter().chain(differ).collect()
 }
 
 fn line_settings(seen: &Seen) -> Verdict {
@@ -417,8 +435,12 @@ fn line_settings(seen: &Seen) -> Verdict {
         let has = difference.found.as_deref().unwrap_or("?");
         let wanted = &difference.wanted;
         let (effect_english, effect_russian) = effect(setting);
-        english.push(format!("{setting} is {has}, should be {wanted}: {effect_english}"));
-        russian.push(format!("{setting} = {has}, нужно {wanted}: {effect_russian}"));
+        english.push(format!(
+            "{setting} is {has}, should be {wanted}: {effect_english}"
+        ));
+        russian.push(format!(
+            "{setting} = {has}, нужно {wanted}: {effect_russian}"
+        ));
     }
     let (english, russian) = (english.join("; "), russian.join("; "));
     let name = &line.name;
@@ -461,7 +483,11 @@ fn effect(setting: &str) -> (&'static str, &'static str) {
 }
 
 /// Sets what matters on a number's line as it should be.
-pub(super) async fn set_settings(app: &Arc<App>, instance: &Instance, line: i64) -> Result<(), Silence> {
+pub(super) async fn set_settings(
+    app: &Arc<App>,
+    instance: &Instance,
+    line: i64,
+) -> Result<(), Silence> {
     ask(app, instance, lines::update(LineId(line), &wanted())).await?;
     Ok(())
 }
@@ -504,7 +530,10 @@ mod tests {
 
     fn line(settings: Value) -> Line {
         let mut config = json!({ "ID": "1", "LINE_NAME": "Sales", "ACTIVE": "Y" });
-        config.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+        config
+            .as_object_mut()
+            .unwrap()
+            .extend(settings.as_object().unwrap().clone());
         Line::read(&config).unwrap()
     }
 
@@ -519,8 +548,14 @@ mod tests {
         assert!(names(wanted()).is_empty());
         assert!(names(json!({ "WELCOME_MESSAGE": "Y" })).is_empty());
         // The text "0" counts as yes.
-        assert_eq!(names(json!({ "CRM_CREATE_SECOND": "0" })), ["CRM_CREATE_SECOND"]);
-        assert_eq!(names(json!({ "AUTO_CLOSE_TIME": "14400" })), ["AUTO_CLOSE_TIME"]);
+        assert_eq!(
+            names(json!({ "CRM_CREATE_SECOND": "0" })),
+            ["CRM_CREATE_SECOND"]
+        );
+        assert_eq!(
+            names(json!({ "AUTO_CLOSE_TIME": "14400" })),
+            ["AUTO_CLOSE_TIME"]
+        );
         assert!(names(json!({ "AUTO_CLOSE_TIME": 0 })).is_empty());
         assert!(names(json!({ "AUTO_CLOSE_TIME": 31_536_000 })).is_empty());
     }

@@ -46,7 +46,10 @@ impl Silence {
             ),
             Self::Permission(error) | Self::Invisible(error) | Self::Refused(error) => {
                 let error = error.to_string();
-                text!("Meta does not tell: {error}.", "Meta не отвечает на этот вопрос: {error}.")
+                text!(
+                    "Meta does not tell: {error}.",
+                    "Meta не отвечает на этот вопрос: {error}."
+                )
             }
             Self::NoAnswer(why) => {
                 text!("Meta gave no answer: {why}.", "Meta не ответила: {why}.")

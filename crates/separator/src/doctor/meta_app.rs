@@ -98,9 +98,10 @@ pub(super) async fn see(app: &Arc<App>, registry: &Registry, id: Uuid) -> Option
         .any(|phone| app.doctor.proofs.of(phone.id).inbound > Millis(0));
     Some(Seen {
         client_id: waba_app.client_id.clone(),
-        webhook: webhook.map_or(Err(Silence::NoAnswer("no answer in time".to_owned())), |answer| {
-            answer.map_err(Silence::of)
-        }),
+        webhook: webhook.map_or(
+            Err(Silence::NoAnswer("no answer in time".to_owned())),
+            |answer| answer.map_err(Silence::of),
+        ),
         callback_url: callback_url(registry, waba_app),
         heard_customers,
     })
@@ -108,7 +109,10 @@ pub(super) async fn see(app: &Arc<App>, registry: &Registry, id: Uuid) -> Option
 
 /// The app's own token: App ID and App secret (Meta: access tokens, app access tokens).
 pub(super) fn own_credentials(app: &WabaApp) -> Credentials {
-    Credentials::of_app(&app.client_id, &whatsapp::Secret::new(app.client_secret.expose()))
+    Credentials::of_app(
+        &app.client_id,
+        &whatsapp::Secret::new(app.client_secret.expose()),
+    )
 }
 
 /// Where the app's callbacks should go.
@@ -133,7 +137,13 @@ pub(super) fn same_door(left: &str, right: &str) -> bool {
 fn app_secret(seen: &Seen) -> Verdict {
     match &seen.webhook {
         Ok(_) => Verdict::FINE,
-        Err(Silence::Refused(error)) => {
+        // It was asked with the two of them as the token.
+        Err(
+            Silence::Token(error)
+            | Silence::Permission(error)
+            | Silence::Invisible(error)
+            | Silence::Refused(error),
+        ) => {
             let client_id = &seen.client_id;
             let error = error.to_string();
             Verdict::fault(
@@ -247,7 +257,11 @@ fn app_fields(seen: &Seen) -> Verdict {
 }
 
 /// Sets the app's callback and fields at Meta.
-pub(super) async fn set_webhook(app: &App, registry: &Registry, waba_app: &WabaApp) -> Result<(), Error> {
+pub(super) async fn set_webhook(
+    app: &App,
+    registry: &Registry,
+    waba_app: &WabaApp,
+) -> Result<(), Error> {
     account::client(app)
         .set_app_webhook(
             &own_credentials(waba_app),
@@ -266,7 +280,10 @@ pub(super) async fn debug(
     token: &crate::secret::Secret,
 ) -> Result<TokenInfo, Silence> {
     let client = account::client(app);
-    let (own, token) = (own_credentials(waba_app), whatsapp::Secret::new(token.expose()));
+    let (own, token) = (
+        own_credentials(waba_app),
+        whatsapp::Secret::new(token.expose()),
+    );
     let asked = bounded(client.debug_token(&own, &token)).await;
     meta::answer(asked)
 }
@@ -282,7 +299,10 @@ mod tests {
                 object: "whatsapp_business_account".to_owned(),
                 callback_url: Some("https://separator.example/api/waba/?api-key=x".to_owned()),
                 active: true,
-                fields: WEBHOOK_FIELDS.iter().map(|field| (*field).to_owned()).collect(),
+                fields: WEBHOOK_FIELDS
+                    .iter()
+                    .map(|field| (*field).to_owned())
+                    .collect(),
             })),
             callback_url: "https://separator.example/api/waba/".to_owned(),
             heard_customers: true,
@@ -292,8 +312,14 @@ mod tests {
     #[test]
     fn an_address_is_the_same_with_a_key_and_without_a_slash() {
         assert_eq!(app_callback(&healthy()), Verdict::FINE);
-        assert!(same_door("https://A.example/api/waba", "https://a.example/api/waba/?app_id=1"));
-        assert!(!same_door("https://a.example/api/waba", "https://b.example/api/waba"));
+        assert!(same_door(
+            "https://A.example/api/waba",
+            "https://a.example/api/waba/?app_id=1"
+        ));
+        assert!(!same_door(
+            "https://a.example/api/waba",
+            "https://b.example/api/waba"
+        ));
     }
 
     #[test]

@@ -223,7 +223,10 @@ fn number_registered(seen: &Seen) -> Verdict {
     let status = number.status.as_deref();
     let platform = number.platform_type.as_deref();
     let registered = platform.is_none_or(|platform| platform == "CLOUD_API")
-        && !matches!(status, Some("PENDING" | "DISCONNECTED" | "UNVERIFIED" | "MIGRATED" | "DELETED"));
+        && !matches!(
+            status,
+            Some("PENDING" | "DISCONNECTED" | "UNVERIFIED" | "MIGRATED" | "DELETED")
+        );
     if registered {
         return Verdict::FINE;
     }
@@ -244,11 +247,12 @@ fn number_registered(seen: &Seen) -> Verdict {
 
 fn number_status(seen: &Seen) -> Verdict {
     let number = known!(seen);
-    let Some(status) = number
-        .status
-        .as_deref()
-        .filter(|status| matches!(*status, "FLAGGED" | "RESTRICTED" | "RATE_LIMITED" | "BANNED"))
-    else {
+    let Some(status) = number.status.as_deref().filter(|status| {
+        matches!(
+            *status,
+            "FLAGGED" | "RESTRICTED" | "RATE_LIMITED" | "BANNED"
+        )
+    }) else {
         return Verdict::FINE;
     };
     Verdict::fault(
@@ -428,5 +432,8 @@ fn proven(seen: &Seen, at: Millis, how: super::verdict::Text) -> Verdict {
             "Последнее было {at}. {russian}"
         ));
     }
-    Verdict::Fine(Some(text!("The last one was at {at}.", "Последнее было {at}.")))
+    Verdict::Fine(Some(text!(
+        "The last one was at {at}.",
+        "Последнее было {at}."
+    )))
 }

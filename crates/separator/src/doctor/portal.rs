@@ -45,8 +45,13 @@ pub(super) const CHECKS: &[Check<Seen>] = &[
         judge: portal_secret,
     },
     Check {
-        about: About::new("portal_answers", GROUP, "The portal answers", "Портал отвечает")
-            .without_alarm(),
+        about: About::new(
+            "portal_answers",
+            GROUP,
+            "The portal answers",
+            "Портал отвечает",
+        )
+        .without_alarm(),
         judge: portal_answers,
     },
     Check {
@@ -167,23 +172,28 @@ impl Silence {
     /// What a check says that cannot see anything because of this.
     pub(super) fn unknown(&self) -> Verdict {
         Verdict::Unknown(match self {
-            Self::Authorization(_) | Self::Dismissed => text!(
-                "The portal does not let us in.",
-                "Портал не пускает нас."
-            ),
+            Self::Authorization(_) | Self::Dismissed => {
+                text!("The portal does not let us in.", "Портал не пускает нас.")
+            }
             Self::Uninstalled => text!(
                 "The application is not installed on the portal.",
                 "Приложение не установлено на портале."
             ),
             Self::Denied(why) | Self::Scope(why) | Self::Refused(why) => {
-                text!("The portal does not tell: {why}.", "Портал не отвечает на этот вопрос: {why}.")
+                text!(
+                    "The portal does not tell: {why}.",
+                    "Портал не отвечает на этот вопрос: {why}."
+                )
             }
             Self::Later(why) => text!(
                 "The portal cannot be asked at the moment: {why}.",
                 "Сейчас портал нельзя спросить: {why}."
             ),
             Self::NoAnswer(why) => {
-                text!("The portal gave no answer: {why}.", "Портал не ответил: {why}.")
+                text!(
+                    "The portal gave no answer: {why}.",
+                    "Портал не ответил: {why}."
+                )
             }
         })
     }
@@ -237,10 +247,14 @@ pub(super) async fn see(app: &Arc<App>, registry: &Registry, id: Uuid) -> Option
         .map(crate::registry::Site::base_url)
         .unwrap_or_default();
     // The first answer tells whether there is any use in asking on.
-    let info = ask(app, instance, app::info()).await.map(|result| AppInfo::read(&result));
+    let info = ask(app, instance, app::info())
+        .await
+        .map(|result| AppInfo::read(&result));
     let (profile, handlers, listed, placements) = match &info {
         Ok(_) => (
-            ask(app, instance, app::profile()).await.map(|result| Profile::read(&result)),
+            ask(app, instance, app::profile())
+                .await
+                .map(|result| Profile::read(&result)),
             ask(app, instance, event_handlers::get())
                 .await
                 .map(|result| event_handlers::read(&result)),
@@ -250,7 +264,9 @@ pub(super) async fn see(app: &Arc<App>, registry: &Registry, id: Uuid) -> Option
                     .map(|(id, name)| (id.to_lowercase(), name))
                     .collect()
             }),
-            ask(app, instance, placement_get()).await.map(|result| read_placements(&result)),
+            ask(app, instance, placement_get())
+                .await
+                .map(|result| read_placements(&result)),
         ),
         Err(silence) => (
             Err(silence.clone()),
@@ -317,10 +333,13 @@ fn strays(placements: &[Placement], base: &str) -> Vec<Placement> {
     placements
         .iter()
         .filter(|one| {
-            let ours = one
-                .handler
-                .strip_prefix(base)
-                .is_some_and(|rest| rest.starts_with('/') && rest.split('?').next().is_some_and(|path| path.ends_with('/')));
+            let ours = one.handler.strip_prefix(base).is_some_and(|rest| {
+                rest.starts_with('/')
+                    && rest
+                        .split('?')
+                        .next()
+                        .is_some_and(|path| path.ends_with('/'))
+            });
             !ours || !seen.insert((*one).clone())
         })
         .cloned()
@@ -361,7 +380,10 @@ fn portal_authorization(seen: &Seen) -> Verdict {
     match &seen.info {
         Ok(_) => Verdict::FINE,
         Err(Silence::Authorization(why)) => Verdict::fault(
-            text!("{domain} does not let us in: {why}", "{domain} не пускает нас: {why}"),
+            text!(
+                "{domain} does not let us in: {why}",
+                "{domain} не пускает нас: {why}"
+            ),
             again(),
         ),
         Err(Silence::Uninstalled) => uninstalled(domain),
@@ -407,7 +429,10 @@ fn portal_answers(seen: &Seen) -> Verdict {
     let domain = &seen.domain;
     match &seen.info {
         Err(Silence::NoAnswer(why)) => Verdict::fault(
-            text!("{domain} gives no usable answer: {why}.", "{domain} не отвечает: {why}."),
+            text!(
+                "{domain} gives no usable answer: {why}.",
+                "{domain} не отвечает: {why}."
+            ),
             text!(
                 "Open https://{domain} in a browser. If the portal was renamed or deleted, install the application on the \
                  one that is used now; a portal of your own must be reachable from this server.",
@@ -440,7 +465,10 @@ fn portal_plan(seen: &Seen) -> Verdict {
         ),
         Ok(_) => Verdict::FINE,
         Err(Silence::Denied(why)) => Verdict::fault(
-            text!("The portal denies REST: {why}.", "Портал не разрешает REST: {why}."),
+            text!(
+                "The portal denies REST: {why}.",
+                "Портал не разрешает REST: {why}."
+            ),
             renew(),
         ),
         Err(silence) => silence.unknown(),
@@ -459,10 +487,9 @@ fn portal_installed(seen: &Seen) -> Verdict {
                 "Откройте приложение на портале от имени администратора и дождитесь сообщения, что всё готово."
             ),
         ),
-        Ok(info) if info.installed.is_none() => Verdict::Unknown(text!(
-            "The portal does not tell.",
-            "Портал не сообщает."
-        )),
+        Ok(info) if info.installed.is_none() => {
+            Verdict::Unknown(text!("The portal does not tell.", "Портал не сообщает."))
+        }
         Ok(_) => Verdict::FINE,
         Err(silence) => silence.unknown(),
     }
@@ -477,7 +504,12 @@ fn portal_scopes(seen: &Seen) -> Verdict {
     }
     let missing: Vec<&str> = NEEDED_SCOPES
         .into_iter()
-        .filter(|scope| !seen.scope.split([',', ' ']).any(|granted| granted == *scope))
+        .filter(|scope| {
+            !seen
+                .scope
+                .split([',', ' '])
+                .any(|granted| granted == *scope)
+        })
         .collect();
     if missing.is_empty() {
         return Verdict::FINE;

@@ -89,7 +89,9 @@ impl Proofs {
         };
         let saved = store::doctor::save_proofs(store, &new).await;
         if saved.is_err() {
-            self.lock().unsaved.extend(new.iter().map(|(phone, _)| *phone));
+            self.lock()
+                .unsaved
+                .extend(new.iter().map(|(phone, _)| *phone));
         }
         saved
     }

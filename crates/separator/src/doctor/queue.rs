@@ -89,7 +89,9 @@ struct Counts {
 pub(super) async fn see(app: &Arc<App>) -> Seen {
     let counts = async {
         Ok::<_, store::Error>(Counts {
-            oldest_receipt: browse::receipts(&app.store, &browse::Reach::Everything).await?.oldest,
+            oldest_receipt: browse::receipts(&app.store, &browse::Reach::Everything)
+                .await?
+                .oldest,
             poison: store::doctor::kept_events(&app.store, events::State::Poison.as_str()).await?,
             knocks: store::doctor::knocks(&app.store).await?,
         })
@@ -127,7 +129,9 @@ pub(super) async fn see_phone(app: &Arc<App>, registry: &Registry, phone: &Phone
         .instance_of(phone)
         .is_some_and(|portal| portal.state == crate::registry::InstanceState::Active);
     PhoneSeen {
-        read: count(app, phone.id).await.map_err(|error| error.to_string()),
+        read: count(app, phone.id)
+            .await
+            .map_err(|error| error.to_string()),
         held: Held {
             to_portal: !usable || phone.connection != crate::registry::Connection::Connected,
             to_meta: phone.paused.is_some(),

@@ -99,7 +99,10 @@ pub(super) async fn mend(app: &Arc<App>, repair: Repair, patient: Patient) -> Re
 
 async fn subscribe(app: &Arc<App>, registry: &Registry, id: Uuid) -> Result<(), Obstacle> {
     let known = registry.accounts.get(&id).ok_or(Obstacle::Gone)?;
-    let waba_app = registry.waba_apps.get(&known.app_id).ok_or(Obstacle::Gone)?;
+    let waba_app = registry
+        .waba_apps
+        .get(&known.app_id)
+        .ok_or(Obstacle::Gone)?;
     let credentials = account::of_account(known, waba_app)
         .ok_or_else(|| refused(&account::SyncError::NoToken))?;
     // Without a callback in the request, one of the account's own is taken away.

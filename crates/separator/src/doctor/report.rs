@@ -6,12 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Finding, REPORT, State, check, checks};
-use crate::{
-    app::App,
-    store,
-    time::Millis,
-    translate::message::Language,
-};
+use crate::{app::App, store, time::Millis, translate::message::Language};
 
 /// Where the sections of the documentation are.
 const DOCUMENTATION: &str = "docs/doctor.md";
@@ -39,7 +34,11 @@ impl Report {
         let order: Vec<&str> = checks().map(|about| about.id).collect();
         self.findings.sort_by_cached_key(|finding| {
             let place = order.iter().position(|id| *id == finding.check);
-            (place, finding.subject.name.clone(), finding.subject.id.clone())
+            (
+                place,
+                finding.subject.name.clone(),
+                finding.subject.id.clone(),
+            )
         });
     }
 
@@ -102,7 +101,11 @@ impl Report {
             counts[count] += 1;
             let title = about.title.in_language(language);
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "{sign}  {}  {}: {title}", about.id, finding.subject.name);
+            let _ = writeln!(
+                text,
+                "{sign}  {}  {}: {title}",
+                about.id, finding.subject.name
+            );
             for more in [&finding.cause, &finding.fix].into_iter().flatten() {
                 let _ = writeln!(text, "         {}", more.in_language(language));
             }
@@ -119,7 +122,10 @@ impl Report {
 /// A finding as the API shows it; `None` for a check that this version does not know.
 pub(crate) fn show(finding: &Finding, language: Language) -> Option<Value> {
     let about = check(&finding.check)?;
-    let say = |text: &Option<super::Text>| text.as_ref().map(|text| text.in_language(language).to_owned());
+    let say = |text: &Option<super::Text>| {
+        text.as_ref()
+            .map(|text| text.in_language(language).to_owned())
+    };
     Some(json!({
         "id": about.id,
         "group": about.group.as_str(),

@@ -128,8 +128,11 @@ pub(super) async fn see(app: &Arc<App>, registry: &Registry, id: Uuid) -> Option
 
 /// Looks at a domain that need not be entered as a site.
 pub(super) async fn see_domain(app: &Arc<App>, domain: &str, base: &str) -> Seen {
-    let (addresses, door, file) =
-        tokio::join!(addresses_of(app, base), door_of(app, base), file_of(app, base));
+    let (addresses, door, file) = tokio::join!(
+        addresses_of(app, base),
+        door_of(app, base),
+        file_of(app, base)
+    );
     Seen {
         domain: domain.to_owned(),
         base: base.to_owned(),
@@ -145,7 +148,9 @@ pub(super) async fn see_domain(app: &Arc<App>, domain: &str, base: &str) -> Seen
 async fn addresses_of(app: &App, base: &str) -> Result<usize, NoAddress> {
     let unknown = |why: &str| NoAddress::Unknown(why.to_owned());
     let url = Url::parse(base).map_err(|_| unknown("it is not a host name"))?;
-    let host = url.host_str().ok_or_else(|| unknown("it is not a host name"))?;
+    let host = url
+        .host_str()
+        .ok_or_else(|| unknown("it is not a host name"))?;
     let port = url.port_or_known_default().unwrap_or(443);
     let host = host.trim_matches(['[', ']']);
     let found = tokio::time::timeout(LOOK, tokio::net::lookup_host((host, port))).await;
@@ -168,8 +173,16 @@ async fn addresses_of(app: &App, base: &str) -> Result<usize, NoAddress> {
 async fn ask(app: &App, url: &str) -> Result<Response, NoDoor> {
     let silent = |why: String| NoDoor::Silent(why);
     let url = Url::parse(url).map_err(|error| silent(error.to_string()))?;
-    app.outgoing.vet(&url).map_err(|error| silent(error.to_string()))?;
-    let asked = app.outgoing.api_client().get(url).timeout(LOOK).send().await;
+    app.outgoing
+        .vet(&url)
+        .map_err(|error| silent(error.to_string()))?;
+    let asked = app
+        .outgoing
+        .api_client()
+        .get(url)
+        .timeout(LOOK)
+        .send()
+        .await;
     asked.map_err(|error| match Forbidden::behind(&error) {
         Some(forbidden) => silent(forbidden.to_string()),
         None => {
@@ -221,7 +234,9 @@ async fn file_of(app: &App, base: &str) -> Result<(), String> {
     if status != 200 {
         return Err(format!("HTTP {status}"));
     }
-    let body = read_limited(answer, 4096).await.map_err(|error| error.to_string())?;
+    let body = read_limited(answer, 4096)
+        .await
+        .map_err(|error| error.to_string())?;
     if body == media::PROBE {
         Ok(())
     } else {
@@ -290,7 +305,10 @@ fn certificate(seen: &Seen) -> Verdict {
             }
             Some(end) => {
                 let day = day(end);
-                Verdict::Fine(Some(text!("It is valid until {day}.", "Действует до {day}.")))
+                Verdict::Fine(Some(text!(
+                    "It is valid until {day}.",
+                    "Действует до {day}."
+                )))
             }
             None if seen.base.starts_with("http://") => Verdict::Fine(Some(text!(
                 "An address on this machine needs none.",
@@ -305,10 +323,7 @@ fn certificate(seen: &Seen) -> Verdict {
 }
 
 fn not_reached() -> Verdict {
-    Verdict::Unknown(text!(
-        "The address gives no answer.",
-        "Адрес не отвечает."
-    ))
+    Verdict::Unknown(text!("The address gives no answer.", "Адрес не отвечает."))
 }
 
 fn reachable(seen: &Seen) -> Verdict {
@@ -323,10 +338,9 @@ fn reachable(seen: &Seen) -> Verdict {
     match &seen.door {
         // That is the certificate's fault, which has a check of its own.
         Err(NoDoor::Certificate(_)) => not_reached(),
-        Err(NoDoor::Silent(_)) if seen.addresses.is_err() => Verdict::Unknown(text!(
-            "The name leads nowhere.",
-            "Имя никуда не ведёт."
-        )),
+        Err(NoDoor::Silent(_)) if seen.addresses.is_err() => {
+            Verdict::Unknown(text!("The name leads nowhere.", "Имя никуда не ведёт."))
+        }
         Err(NoDoor::Silent(why)) => {
             let heard = seen.heard_at.filter(|at| seen.now.since(*at) < FRESH);
             if let Some(at) = heard {
@@ -487,11 +501,15 @@ mod tests {
                 seen.file = Err("not a public address".to_owned());
             }),
             ("certificate", &|seen| {
-                seen.door = Err(NoDoor::Certificate("invalid peer certificate: Expired".to_owned()));
+                seen.door = Err(NoDoor::Certificate(
+                    "invalid peer certificate: Expired".to_owned(),
+                ));
                 seen.file = Err("invalid peer certificate: Expired".to_owned());
             }),
             ("certificate", &|seen| {
-                door(seen, |door| door.certificate_end = Some(now() + Duration::from_hours(24 * 13)));
+                door(seen, |door| {
+                    door.certificate_end = Some(now() + Duration::from_hours(24 * 13))
+                });
             }),
             ("reachable", &|seen| {
                 seen.door = Err(silent());
@@ -501,9 +519,15 @@ mod tests {
                 door(seen, |door| door.installation = None);
                 seen.file = Err("HTTP 404".to_owned());
             }),
-            ("proxy_headers", &|seen| door(seen, |door| door.host = Some("127.0.0.1:8080".to_owned()))),
-            ("proxy_headers", &|seen| door(seen, |door| door.proxy = Some("untrusted".to_owned()))),
-            ("media_links", &|seen| seen.file = Err("HTTP 403".to_owned())),
+            ("proxy_headers", &|seen| {
+                door(seen, |door| door.host = Some("127.0.0.1:8080".to_owned()))
+            }),
+            ("proxy_headers", &|seen| {
+                door(seen, |door| door.proxy = Some("untrusted".to_owned()))
+            }),
+            ("media_links", &|seen| {
+                seen.file = Err("HTTP 403".to_owned())
+            }),
         ];
         for (check, seed) in faults {
             let mut seen = healthy();
@@ -525,7 +549,8 @@ mod tests {
 
     #[test]
     fn the_end_of_a_certificate_is_read_from_it() {
-        let mut parameters = rcgen::CertificateParams::new(vec!["separator.example".to_owned()]).unwrap();
+        let mut parameters =
+            rcgen::CertificateParams::new(vec!["separator.example".to_owned()]).unwrap();
         parameters.not_after = rcgen::date_time_ymd(2031, 2, 3);
         let key = rcgen::KeyPair::generate().unwrap();
         let certificate = parameters.self_signed(&key).unwrap();

@@ -16,13 +16,21 @@ use crate::{app::App, registry::WabaApp, secret::Secret, time::Millis};
 const WARNING: Duration = Duration::from_hours(24 * 14);
 
 /// Permissions that the program cannot work without (Meta: permissions of the WhatsApp Business Platform).
-const NEEDED_SCOPES: [&str; 2] = ["whatsapp_business_management", "whatsapp_business_messaging"];
+const NEEDED_SCOPES: [&str; 2] = [
+    "whatsapp_business_management",
+    "whatsapp_business_messaging",
+];
 
 const GROUP: Group = Group::MetaToken;
 
 pub(super) const CHECKS: &[Check<Seen>] = &[
     Check {
-        about: About::new("token_valid", GROUP, "The access token works", "Access token работает"),
+        about: About::new(
+            "token_valid",
+            GROUP,
+            "The access token works",
+            "Access token работает",
+        ),
         judge: token_valid,
     },
     Check {
@@ -139,7 +147,11 @@ fn token_app(seen: &Seen) -> Verdict {
         Ok(info) => info,
         Err(unknown) => return unknown,
     };
-    let Some(found) = info.app_id.as_deref().filter(|found| *found != seen.client_id) else {
+    let Some(found) = info
+        .app_id
+        .as_deref()
+        .filter(|found| *found != seen.client_id)
+    else {
         return Verdict::FINE;
     };
     let own = &seen.client_id;

@@ -165,7 +165,11 @@ pub(super) struct Check<S: 'static> {
 }
 
 /// Judges what was seen of a subject by all checks of a table.
-pub(super) fn judge_all<S>(checks: &'static [Check<S>], seen: &S, subject: &Subject) -> Vec<Finding> {
+pub(super) fn judge_all<S>(
+    checks: &'static [Check<S>],
+    seen: &S,
+    subject: &Subject,
+) -> Vec<Finding> {
     checks
         .iter()
         .map(|check| Finding::new(&check.about, subject, (check.judge)(seen)))

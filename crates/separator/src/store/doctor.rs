@@ -87,16 +87,15 @@ pub async fn save_proofs(store: &Store, proofs: &[(Uuid, Proof)]) -> Result<(), 
         })
         .collect();
     let mut tx = store.begin().await?;
-    tx.execute_rows(
+    tx.write_rows(
         "INSERT INTO proofs (phone_id, last_inbound_at, last_outbound_at) VALUES",
-        &rows,
+        rows,
         "ON CONFLICT (phone_id) DO UPDATE SET \
          last_inbound_at = CASE WHEN excluded.last_inbound_at > proofs.last_inbound_at \
          THEN excluded.last_inbound_at ELSE proofs.last_inbound_at END, \
          last_outbound_at = CASE WHEN excluded.last_outbound_at > proofs.last_outbound_at \
          THEN excluded.last_outbound_at ELSE proofs.last_outbound_at END",
-    )
-    .await?;
+    );
     tx.commit().await
 }
 
