@@ -360,7 +360,8 @@ async fn look_at_portal(
     };
     let mut findings = verdict::judge_all(portal::CHECKS, &seen, subject);
     for phone in registry.phones_of(id) {
-        let line = line::see(app, registry.instances.get(&id), Some(&seen), phone).await;
+        let instance = registry.instances.get(&id).map(Arc::as_ref);
+        let line = line::see(app, instance, Some(&seen), phone).await;
         let subject = Patient::Phone(phone.id).subject(registry);
         findings.extend(verdict::judge_all(line::CHECKS, &line, &subject));
     }

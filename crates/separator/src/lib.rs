@@ -32,6 +32,8 @@ pub mod overview;
 pub mod api;
 pub mod users;
 
+pub mod pages;
+
 pub mod app;
 pub mod commands;
 pub mod housekeeping;

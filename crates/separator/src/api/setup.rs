@@ -1,5 +1,7 @@
 //! `setup`: how far this installation is set up, and what has to be right before.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::{
@@ -241,6 +243,7 @@ fn steps(call: &Call, view: &View) -> Vec<Value> {
     let number = view
         .phones
         .values()
+        .map(Arc::as_ref)
         .min_by_key(|phone| (rank(phone.connection), phone.id));
     let site = match first_site(view) {
         Some(site) => step("site", "done", Some((Patient::Site(site.id), view)), None),
