@@ -23,7 +23,7 @@ use crate::{
     secret::Secret,
     serve::{self, StartError},
     settings::{self, Settings, SettingsArguments},
-    store::Store,
+    store::{Store, audit},
     time::Clock,
     translate::message::Language,
     users::{self, Role, Scope, links},
@@ -298,12 +298,63 @@ async fn create_user(user: UserCreate) -> Result<(), Failure> {
     )
     .await
     .map_err(|error| Failure::Failed(error.into()))?;
+    let subject = (
+        "user",
+        created.id.to_string(),
+        user.email.trim().to_lowercase(),
+    );
+    record(
+        &store,
+        &clock,
+        &ids,
+        subject,
+        &[("role", api_role(user.role))],
+    )
+    .await?;
     if let Some(token) = created.sign_in_link_token {
         let base = site_address(&store, &settings).await?;
         print(&links::address(&base, &token))?;
     }
     store.close().await;
     Ok(())
+}
+
+/// A role in the words of the audit, which are the API's.
+fn api_role(role: Role) -> &'static str {
+    match role {
+        Role::Admin => "administrator",
+        Role::Integrator => "integrator",
+    }
+}
+
+/// Writes down that a command made something.
+async fn record(
+    store: &Store,
+    clock: &Clock,
+    ids: &Ids,
+    (kind, id, name): (&str, String, String),
+    values: &[(&str, &str)],
+) -> Result<(), Failure> {
+    let changes: Vec<serde_json::Value> = values
+        .iter()
+        .map(|(field, new)| serde_json::json!({ "field": field, "old": null, "new": new }))
+        .collect();
+    let line = audit::Line {
+        id: ids.next(),
+        at: clock.now(),
+        user_id: None,
+        who: "command line".to_owned(),
+        action: "create".to_owned(),
+        subject_kind: kind.to_owned(),
+        subject_id: id,
+        subject_name: name,
+        state: audit::State::Done.as_str().to_owned(),
+        changes: serde_json::Value::Array(changes).to_string(),
+        address: String::new(),
+    };
+    audit::insert(store, &line)
+        .await
+        .map_err(|error| Failure::Failed(error.into()))
 }
 
 /// Where a person opens the program: the only site there is, else the address it listens on.
@@ -349,7 +400,16 @@ async fn create_key(key: KeyCreate) -> Result<(), Failure> {
     )
     .await
     .map_err(|error| Failure::Failed(error.into()))?;
-    print(made.expose())?;
+    let values = [("user", key.user.trim()), ("scope", key.scope.as_str())];
+    record(
+        &store,
+        &clock,
+        &ids,
+        ("key", made.0.to_string(), key.name.trim().to_owned()),
+        &values,
+    )
+    .await?;
+    print(made.1.expose())?;
     store.close().await;
     Ok(())
 }

@@ -167,7 +167,7 @@ async fn first_user(settings: &Settings) -> anyhow::Result<(String, String)> {
     let created =
         users::create_user(&store, &clock, &ids, &chance, EMAIL, None, Role::Admin).await?;
     let token = links::make(&store, &chance, clock.now(), created.id, links::Kind::Enter).await?;
-    let key = users::create_key(
+    let (_, key) = users::create_key(
         &store,
         &clock,
         &ids,

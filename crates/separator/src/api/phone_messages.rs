@@ -119,6 +119,7 @@ pub(super) const OPERATIONS: &[Operation] = &[Operation {
                   customer's last message WhatsApp delivers only templates.",
     status: StatusCode::ACCEPTED,
     location: Some(messages::PATH),
+    records_itself: true,
     ..Operation::create(
         PATH,
         TAG,

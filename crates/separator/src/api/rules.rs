@@ -7,7 +7,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::fields::kind;
-use crate::secret::Secret;
+use crate::{secret::Secret, time::Millis};
 
 fn string(value: &Value) -> Result<&str, String> {
     value
@@ -139,6 +139,19 @@ pub(super) fn phone(value: &Value) -> Result<String, String> {
     } else {
         Err("must be digits with the country code, such as 4915755501234".to_owned())
     }
+}
+
+/// An e-mail address, in lower case.
+pub(super) fn email(value: &Value) -> Result<String, String> {
+    crate::users::valid_email(string(value)?)
+        .map_err(|_| "must be an e-mail address, such as anna@example.com".to_owned())
+}
+
+/// A moment, RFC 3339.
+pub(super) fn time(value: &Value) -> Result<Millis, String> {
+    string(value)?
+        .parse()
+        .map_err(|_| "must be a time such as 2026-11-23T04:47:32Z".to_owned())
 }
 
 /// Yes or no.

@@ -113,6 +113,7 @@ impl World {
         )
         .await
         .unwrap()
+        .1
         .expose()
         .to_owned()
     }
