@@ -13,47 +13,11 @@ type Operation<Answer, Body, Query, Path> = {
   };
 } & (Body extends undefined ? { requestBody?: never } : { requestBody: { content: { "application/json": Body } } });
 
-export interface Get<Answer, Query = undefined, Path = undefined> { get: Operation<Answer, undefined, Query, Path> }
-export interface Post<Answer, Body = undefined, Path = undefined> { post: Operation<Answer, Body, undefined, Path> }
-interface Patch<Answer, Body, Path = undefined> { patch: Operation<Answer, Body, undefined, Path> }
-interface Delete<Path = undefined, Body = undefined> { delete: Operation<undefined, Body, undefined, Path> }
+interface Get<Answer, Query = undefined, Path = undefined> { get: Operation<Answer, undefined, Query, Path> }
+interface Post<Answer, Body = undefined, Path = undefined> { post: Operation<Answer, Body, undefined, Path> }
 interface List<Row> { items: Row[]; next_cursor: string | null }
 interface Paging { limit?: number; cursor?: string }
 interface Id { id: string }
-
-export type Role = "administrator" | "integrator";
-
-export interface User {
-  id: string;
-  email: string;
-  name: string;
-  role: Role;
-  language: string;
-  disabled: boolean;
-  created_at: string;
-}
-
-export interface ApiKey {
-  id: string;
-  name: string;
-  scope: "manage" | "callback";
-  /** The key itself; only in the answer that made it. */
-  key?: string | null;
-  last_used_at?: string | null;
-  created_at: string;
-}
-
-export interface AuditEntry {
-  id: string;
-  at: string;
-  user: string | null;
-  action: string;
-  subject_kind: string;
-  subject_id: string | null;
-  subject_name: string | null;
-  changes: { field: string; old: unknown; new: unknown }[];
-  address: string | null;
-}
 
 export interface TokenState {
   kind: string | null;
@@ -149,31 +113,7 @@ export interface Publishing {
   steps: { name: string; state: Step["state"]; error: string | null; at: string | null }[];
 }
 
-export interface Overview {
-  numbers: {
-    id: string;
-    phone: string;
-    name: string | null;
-    colour: "green" | "amber" | "red" | "grey";
-    sentence: string;
-    last_inbound_at: string | null;
-    last_outbound_at: string | null;
-    waiting: number;
-  }[];
-  queue: { depth: number; oldest: string | null };
-  alarms: { id: string; kind: string; subject: string; text: string; raised_at: string }[];
-  dead_letters: number;
-  version: string;
-  sandbox: boolean;
-}
-
 export interface AwaitedPaths {
-  "/api/v1/users": Get<List<User>, Paging> & Post<User, Partial<User>>;
-  "/api/v1/users/{id}": Get<User, undefined, Id> & Patch<User, Partial<User>, Id> & Delete<Id>;
-  "/api/v1/users/{id}/link": Post<{ link: string }, undefined, Id>;
-  "/api/v1/keys": Get<List<ApiKey>, Paging> & Post<ApiKey, Partial<ApiKey>>;
-  "/api/v1/keys/{id}": Delete<Id>;
-  "/api/v1/audit": Get<List<AuditEntry>, Paging & { q?: string; user?: string; action?: string; subject?: string; from?: string; to?: string }>;
   "/api/v1/waba/apps/{id}/inspect": Post<Inspection, { access_token?: string }, Id>;
   "/api/v1/waba/apps/{id}/connect": Post<Connection, { access_token?: string; accounts: string[]; phones: string[] }, Id>;
   "/api/v1/waba/apps/{id}/login": Post<{ url: string }, undefined, Id>;
@@ -188,5 +128,4 @@ export interface AwaitedPaths {
   "/api/v1/bitrix/apps/{id}/authorize": Post<{ url: string }, { domain: string }, Id>;
   "/api/v1/bitrix/lines": Get<List<PortalLine>, Paging & { instance: string }>;
   "/api/v1/bitrix/connectors": Get<List<PortalConnector>, Paging & { instance: string }>;
-  "/api/v1/overview": Get<Overview>;
 }
