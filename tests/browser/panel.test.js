@@ -331,7 +331,7 @@ describe("the admin panel", () => {
 /** Waits until nothing is being read any more. */
 async function settled(page) {
   await page.waitForLoadState("networkidle");
-  await page.waitForFunction(() => document.querySelector("[aria-busy=true]") === null && document.querySelector("main [role=status]:not(:empty)") === null);
+  await page.waitForFunction(() => document.querySelector("[aria-busy=true], [data-loading]") === null);
 }
 
 /** Opens a page by its entry in a group of the menu. */
