@@ -1,6 +1,7 @@
 //! What every part of the running program shares.
 
 use crate::{
+    account::Accounts,
     deliver::Dispatcher,
     identifiers::Ids,
     intake::Intake,
@@ -44,6 +45,8 @@ pub struct App {
     pub intake: Intake,
     /// 3 Delivery.
     pub dispatcher: Dispatcher,
+    /// What is done about accounts.
+    pub accounts: Accounts,
     /// Tokens and the publish routine.
     pub portals: Portals,
     /// Tries to sign in.

@@ -3,6 +3,7 @@
 //! The store is the truth. Whoever changes it calls [`Directory::reload`] afterwards; readers take a snapshot and keep
 //! it for one piece of work.
 
+pub mod meta;
 mod ownership;
 
 use std::{
@@ -294,6 +295,8 @@ pub struct Registry {
     pub bitrix_apps: HashMap<Uuid, BitrixApp>,
     /// Portals by id.
     pub instances: HashMap<Uuid, Instance>,
+    /// What Meta says about apps, accounts and numbers.
+    pub meta: Arc<meta::MetaFacts>,
     phones_by_number_id: HashMap<String, Uuid>,
     own_numbers: HashSet<String>,
     phones_by_instance: HashMap<Uuid, Vec<Uuid>>,
@@ -303,7 +306,10 @@ pub struct Registry {
 
 impl Registry {
     async fn load(store: &Store, sealer: &Sealer) -> Result<Self, store::Error> {
-        let mut registry = Self::default();
+        let mut registry = Self {
+            meta: Arc::new(store::meta::facts(store).await?),
+            ..Self::default()
+        };
         for site in store::setup::sites(store).await? {
             registry.sites.insert(site.id, site);
         }

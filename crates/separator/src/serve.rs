@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    account::{self, Accounts},
     api,
     app::App,
     deliver::{self, Dispatcher},
@@ -142,6 +143,7 @@ pub async fn build(settings: Settings, tasks: &TaskTracker) -> Result<Arc<App>, 
     Ok(Arc::new(App {
         callback_keys: CallbackKeys::new(clock.clone()),
         dispatcher: Dispatcher::new(clock.clone()),
+        accounts: Accounts::default(),
         portals: Portals::default(),
         media: Media::default(),
         attempts: Attempts::default(),
@@ -333,6 +335,7 @@ async fn start_workers(app: Arc<App>, folder: Lease, stop: CancellationToken) {
 async fn deliver_with(app: &Arc<App>, lease: Lease, stop: CancellationToken) {
     tokio::join!(
         deliver::run(Arc::clone(app), lease, stop.clone()),
+        account::run(Arc::clone(app), stop.clone()),
         portal::run(Arc::clone(app), stop.clone()),
         media::run(Arc::clone(app), stop.clone()),
         housekeeping::run(Arc::clone(app), stop),

@@ -8,6 +8,7 @@
 
 pub mod accounts;
 pub mod browse;
+pub mod connections;
 pub mod conversations;
 pub mod credentials;
 pub mod events;
@@ -16,10 +17,12 @@ pub mod instances;
 pub mod lanes;
 pub mod media;
 pub mod messages;
+pub mod meta;
 pub mod portals;
 pub mod receipts;
 pub mod sessions;
 pub mod setup;
+pub mod templates;
 pub mod users;
 
 use std::path::Path;

@@ -57,7 +57,7 @@ impl Reach {
 
 /// Conditions of a statement, joined by AND, with their cells.
 #[derive(Default)]
-struct Conditions {
+pub(super) struct Conditions {
     sql: Vec<String>,
     cells: Vec<Cell>,
 }
@@ -70,15 +70,33 @@ impl Conditions {
             .push(condition.replace('?', &format!("${}", self.cells.len())));
     }
 
-    fn equal(&mut self, column: &str, value: Option<&String>) {
+    pub(super) fn equal(&mut self, column: &str, value: Option<&String>) {
         if let Some(value) = value {
             self.add(&format!("{column} = ?"), value.as_str());
         }
     }
 
+    /// Adds the condition that one of the columns holds this text somewhere, whatever the case of its letters.
+    pub(super) fn contains(&mut self, columns: &[&str], text: &str) {
+        // SQLite lowers only ASCII; the second pattern finds other letters as they were typed.
+        self.cells
+            .push(Cell::Text(like_pattern(&text.to_lowercase())));
+        self.cells.push(Cell::Text(like_pattern(text)));
+        let (exact, lower) = (self.cells.len(), self.cells.len() - 1);
+        let either: Vec<String> = columns
+            .iter()
+            .map(|column| {
+                format!(
+                    r"LOWER({column}) LIKE ${lower} ESCAPE '\' OR {column} LIKE ${exact} ESCAPE '\'"
+                )
+            })
+            .collect();
+        self.sql.push(format!("({})", either.join(" OR ")));
+    }
+
     /// Adds the condition that a column holds one of these values. The list is filled up to a power of two with its
     /// last value, so that there are few different statements to be kept prepared.
-    fn among(&mut self, column: &str, values: impl Iterator<Item = Cell>) {
+    pub(super) fn among(&mut self, column: &str, values: impl Iterator<Item = Cell>) {
         let before = self.cells.len();
         self.cells.extend(values);
         let Some(last) = self.cells.get(before..).and_then(<[Cell]>::last).cloned() else {
@@ -104,7 +122,7 @@ impl Conditions {
     }
 
     /// Completes `select` with the conditions, newest first by `id`, one part of it.
-    fn page(mut self, select: &str, id: &str, window: Window) -> (String, Vec<Cell>) {
+    pub(super) fn page(mut self, select: &str, id: &str, window: Window) -> (String, Vec<Cell>) {
         if let Some(below) = window.below {
             self.add(&format!("{id} < ?"), below);
         }
@@ -150,16 +168,7 @@ impl MessageFilter {
         conditions.equal("state", self.state.as_ref());
         conditions.equal("direction", self.direction.as_ref());
         if let Some(text) = &self.text {
-            // SQLite lowers only ASCII; the second condition finds other letters as they were typed.
-            conditions
-                .cells
-                .push(Cell::Text(like_pattern(&text.to_lowercase())));
-            conditions.cells.push(Cell::Text(like_pattern(text)));
-            let last = conditions.cells.len();
-            conditions.sql.push(format!(
-                r"(LOWER(text) LIKE ${} ESCAPE '\' OR text LIKE ${last} ESCAPE '\')",
-                last - 1
-            ));
+            conditions.contains(&["text"], text);
         }
         conditions
     }
