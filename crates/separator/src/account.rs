@@ -5,7 +5,9 @@ mod catalogue;
 pub mod connect;
 pub mod health;
 pub mod inspect;
+pub mod login;
 pub mod trouble;
+pub mod webhook;
 mod worker;
 
 use std::sync::Arc;
@@ -305,6 +307,15 @@ async fn look_at_token_of(app: &App, phone: Uuid) -> Result<(), store::Error> {
 /// The token of an app or account is another one now, or gone: what was known about it is forgotten, and it is looked at.
 pub async fn token_changed(app: &App, holder: Uuid) -> Result<(), store::Error> {
     health::forget(app, holder).await?;
+    store::meta::accounts_in_trouble_due(&app.store, holder, app.clock.now()).await?;
+    app.reload().await
+}
+
+/// Has an account looked at: it is another one at Meta now.
+pub async fn look_again(app: &App, account: Uuid) -> Result<(), store::Error> {
+    let mut tx = app.store.begin().await?;
+    store::meta::account_due(&mut tx, account, app.clock.now()).await?;
+    tx.commit().await?;
     app.reload().await
 }
 

@@ -10,6 +10,7 @@ mod alarms;
 mod bitrix_apps;
 mod caller;
 mod client;
+mod connections;
 mod conversations;
 mod description;
 mod docs;
@@ -17,7 +18,9 @@ mod events;
 mod fields;
 mod idempotency;
 mod instances;
+mod knocks;
 mod messages;
+mod meta;
 mod operation;
 mod own_account;
 mod page;
@@ -29,6 +32,7 @@ mod rule;
 mod rules;
 mod session;
 mod sites;
+mod templates;
 mod view;
 mod waba_apps;
 
@@ -66,6 +70,9 @@ fn operations() -> impl Iterator<Item = &'static Operation> {
         sites::OPERATIONS,
         waba_apps::OPERATIONS,
         accounts::OPERATIONS,
+        connections::OPERATIONS,
+        knocks::OPERATIONS,
+        templates::OPERATIONS,
         phones::OPERATIONS,
         phone_messages::OPERATIONS,
         conversations::OPERATIONS,
@@ -88,6 +95,10 @@ fn objects() -> impl Iterator<Item = &'static Described> {
         sites::OBJECTS,
         waba_apps::OBJECTS,
         accounts::OBJECTS,
+        meta::OBJECTS,
+        connections::OBJECTS,
+        knocks::OBJECTS,
+        templates::OBJECTS,
         phones::OBJECTS,
         phone_messages::OBJECTS,
         conversations::OBJECTS,

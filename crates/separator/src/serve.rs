@@ -188,6 +188,7 @@ pub fn router(app: Arc<App>) -> Router {
             get(receive::bitrix::probe).post(receive::bitrix::event),
         )
         .route("/placement/", get(placement).post(placement))
+        .route(account::login::CALLBACK, get(account::login::callback))
         .route("/media/{token}", get(media::serve))
         .merge(api::routes())
         .with_state(app)

@@ -2,7 +2,12 @@
 
 use uuid::Uuid;
 
-use super::{Error, Row, Store, accounts::Seal, setup::place};
+use super::{
+    Cell, Error, Row, Store,
+    accounts::Seal,
+    browse::{Conditions, Window},
+    setup::place,
+};
 use crate::{
     account::connect::{Connection, Plan, State, Step},
     seal::Sealer,
@@ -79,15 +84,29 @@ pub async fn due(store: &Store, now: Millis) -> Result<Vec<Uuid>, Error> {
     rows.iter().map(|row| row.id("id")).collect()
 }
 
+const COLUMNS: &str = "id, app_id, state, access_token, plan, steps, attempts, due_at, created_at";
+
+/// The connections of some apps, newest first; in one state where it is named.
+pub async fn list(
+    store: &Store,
+    sealer: &Sealer,
+    apps: Vec<Uuid>,
+    state: Option<&String>,
+    window: Window,
+) -> Result<Vec<Connection>, Error> {
+    let mut conditions = Conditions::default();
+    conditions.among("app_id", apps.into_iter().map(Cell::from));
+    conditions.equal("state", state);
+    let select = format!("SELECT {COLUMNS} FROM meta_connections");
+    let (sql, cells) = conditions.page(&select, "id", window);
+    let rows = store.fetch(&sql, &cells).await?;
+    rows.iter().map(|row| read(row, sealer)).collect()
+}
+
 /// A connection.
 pub async fn one(store: &Store, sealer: &Sealer, id: Uuid) -> Result<Option<Connection>, Error> {
-    let row = store
-        .fetch_optional(
-            "SELECT id, app_id, state, access_token, plan, steps, attempts, due_at, created_at FROM meta_connections \
-             WHERE id = $1",
-            &[id.into()],
-        )
-        .await?;
+    let sql = format!("SELECT {COLUMNS} FROM meta_connections WHERE id = $1");
+    let row = store.fetch_optional(&sql, &[id.into()]).await?;
     row.as_ref().map(|row| read(row, sealer)).transpose()
 }
 

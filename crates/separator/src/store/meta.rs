@@ -194,6 +194,22 @@ pub async fn account_due(tx: &mut Transaction, account: Uuid, now: Millis) -> Re
     Ok(())
 }
 
+/// Makes the accounts of a token's holder due that could not be looked at the last time.
+pub async fn accounts_in_trouble_due(
+    store: &Store,
+    holder: Uuid,
+    now: Millis,
+) -> Result<(), Error> {
+    store
+        .execute(
+            "UPDATE account_facts SET due_at = $2 WHERE trouble IS NOT NULL \
+             AND account_id IN (SELECT id FROM waba_accounts WHERE id = $1 OR app_id = $1)",
+            &[holder.into(), now.0.into()],
+        )
+        .await?;
+    Ok(())
+}
+
 /// Stores what a callback said about an account; `None` takes back what was said before. What is older than what is
 /// stored changes nothing.
 pub async fn notice_account(
@@ -359,6 +375,8 @@ pub struct Login {
     pub app: Uuid,
     /// Who began it.
     pub user: Uuid,
+    /// The session of the browser in which it was begun; none where it was begun with a key.
+    pub session: Option<Uuid>,
     /// Where the browser comes back to.
     pub redirect_uri: String,
     /// When it is over.
@@ -376,13 +394,14 @@ pub async fn begin_login(store: &Store, login: &Login, now: Millis) -> Result<()
     )
     .await?;
     tx.execute(
-        "INSERT INTO meta_logins (state_hash, browser_hash, app_id, user_id, redirect_uri, expires_at) \
-         VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO meta_logins (state_hash, browser_hash, app_id, user_id, session_id, redirect_uri, expires_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
         &[
             login.state_hash.as_str().into(),
             login.browser_hash.as_str().into(),
             login.app.into(),
             login.user.into(),
+            login.session.into(),
             login.redirect_uri.as_str().into(),
             login.expires_at.0.into(),
         ],
@@ -395,8 +414,8 @@ pub async fn begin_login(store: &Store, login: &Login, now: Millis) -> Result<()
 pub async fn login(store: &Store, state_hash: &str) -> Result<Option<Login>, Error> {
     let row = store
         .fetch_optional(
-            "SELECT state_hash, browser_hash, app_id, user_id, redirect_uri, expires_at, used_at FROM meta_logins \
-             WHERE state_hash = $1",
+            "SELECT state_hash, browser_hash, app_id, user_id, session_id, redirect_uri, expires_at, used_at \
+             FROM meta_logins WHERE state_hash = $1",
             &[state_hash.into()],
         )
         .await?;
@@ -406,6 +425,7 @@ pub async fn login(store: &Store, state_hash: &str) -> Result<Option<Login>, Err
             browser_hash: row.text("browser_hash")?,
             app: row.id("app_id")?,
             user: row.id("user_id")?,
+            session: row.maybe_id("session_id")?,
             redirect_uri: row.text("redirect_uri")?,
             expires_at: Millis(row.number("expires_at")?),
             used_at: moment(&row, "used_at")?,
