@@ -17,7 +17,7 @@ use whatsapp::client::{Client, Credentials, PhoneNumber};
 
 use crate::{
     app::App,
-    registry::{Account, Connection, Phone, PhoneError, Registry, WabaApp},
+    registry::{Account, Connection, Part, Phone, PhoneError, Registry, WabaApp},
     store::{self, accounts, instances, lanes::Side},
     time::Millis,
     translate::message::Language,
@@ -135,7 +135,7 @@ pub async fn sync(app: &Arc<App>, account: Uuid) -> Result<Synced, SyncError> {
         .iter()
         .find_map(|number| number.verified_name.as_deref());
     instances::subscribed(&app.store, account.id, name).await?;
-    app.reload().await?;
+    app.refresh(Part::Account(account.id)).await?;
     for phone_number_id in &added {
         // What was written to it before is kept and goes on now.
         crate::intake::phone_entered(app, phone_number_id).await?;
@@ -282,7 +282,7 @@ async fn stop(
     }
     tracing::error!(%phone, reason, "Meta does not let a number send");
     alarm(app, BLOCKED_ALARM, phone, reason).await?;
-    app.reload().await?;
+    app.refresh(Part::Phone(phone)).await?;
     Ok(true)
 }
 
@@ -299,7 +299,7 @@ async fn look_at_token_of(app: &App, phone: Uuid) -> Result<(), store::Error> {
         });
     if let Some(holder) = holder {
         store::meta::token_due(&app.store, holder, app.clock.now()).await?;
-        app.reload().await?;
+        app.refresh_meta().await?;
     }
     Ok(())
 }
@@ -308,15 +308,15 @@ async fn look_at_token_of(app: &App, phone: Uuid) -> Result<(), store::Error> {
 pub async fn token_changed(app: &App, holder: Uuid) -> Result<(), store::Error> {
     health::forget(app, holder).await?;
     store::meta::accounts_in_trouble_due(&app.store, holder, app.clock.now()).await?;
-    app.reload().await
+    app.refresh_meta().await
 }
 
 /// Has an account looked at: it is another one at Meta now.
 pub async fn look_again(app: &App, account: Uuid) -> Result<(), store::Error> {
     let mut tx = app.store.begin().await?;
-    store::meta::account_due(&mut tx, account, app.clock.now()).await?;
+    store::meta::account_due(&mut tx, account, app.clock.now());
     tx.commit().await?;
-    app.reload().await
+    app.refresh_meta().await
 }
 
 /// Raises the alarm that a message of a number was given up, once until the number is resumed.

@@ -10,7 +10,7 @@ use crate::{
     outgoing::Outgoing,
     portal::Portals,
     receive::{Committer, keys::CallbackKeys},
-    registry::Directory,
+    registry::{Directory, Part},
     seal::Sealer,
     settings::Settings,
     store::Store,
@@ -56,7 +56,19 @@ pub struct App {
 }
 
 impl App {
-    /// Reads the set-up anew after a change to it and wakes whoever waits for such a change.
+    /// Reads a part of the set-up anew after a change to it and wakes whoever waits for such a change.
+    pub async fn refresh(&self, part: Part) -> Result<(), crate::store::Error> {
+        self.directory
+            .refresh(&self.store, &self.sealer, part)
+            .await
+    }
+
+    /// Reads anew what Meta says about what is set up.
+    pub async fn refresh_meta(&self) -> Result<(), crate::store::Error> {
+        self.directory.refresh_meta(&self.store).await
+    }
+
+    /// Reads the whole set-up anew; see [`App::refresh`].
     pub async fn reload(&self) -> Result<(), crate::store::Error> {
         self.directory.reload(&self.store, &self.sealer).await
     }

@@ -62,7 +62,7 @@ pub(super) async fn refresh(app: &Arc<App>, id: Uuid) -> Result<(), store::Error
             meta::save_account(&app.store, id, None, None, Some(&trouble), again).await?;
         }
     }
-    app.reload().await
+    app.refresh_meta().await
 }
 
 /// Fetches review and templates of an account; gives how many templates there are. The caller reloads.

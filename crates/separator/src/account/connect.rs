@@ -17,12 +17,12 @@ use super::{Trouble, add_missing, catalogue, client, health, resume_all};
 use crate::{
     app::App,
     identifiers::Chance,
-    registry::{Account, Registry, WabaApp},
+    registry::{Account, Part, Registry, WabaApp},
     secret::Secret,
     store::{
         self,
         accounts::{self, AccountChange},
-        connections, meta,
+        meta, meta_connections as connections,
     },
     time::Millis,
 };
@@ -515,6 +515,7 @@ impl Job<'_> {
         let found = registry
             .accounts
             .values()
+            .map(Arc::as_ref)
             .find(|account| account.waba_id == waba_id);
         match found {
             Some(account) if account.app_id != self.connection.app => {
@@ -571,7 +572,7 @@ impl Job<'_> {
                 outcome => outcome?,
             }
         }
-        app.reload().await?;
+        app.refresh(Part::Account(id)).await?;
         crate::intake::account_entered(app, waba_id).await?;
         drop(turn);
         if has_token {
@@ -698,7 +699,7 @@ impl Job<'_> {
             Err(catalogue::FetchError::Meta(error)) => return Err(error.into()),
             Err(catalogue::FetchError::Store(error)) => return Err(error.into()),
         }
-        Ok(app.reload().await?)
+        Ok(app.refresh_meta().await?)
     }
 
     /// Numbers that were chosen and that no account has.

@@ -84,7 +84,7 @@ pub(super) async fn check(app: &Arc<App>, id: Uuid) -> Result<(), store::Error> 
     let Some(holder) = holders.iter().find(|holder| holder.id == id) else {
         // The token was taken away; what was said about it goes with it.
         forget(app, id).await?;
-        return app.reload().await;
+        return app.refresh_meta().await;
     };
     let before = registry.meta.tokens.get(&id);
     let now = app.clock.now();
@@ -105,7 +105,7 @@ pub(super) async fn check(app: &Arc<App>, id: Uuid) -> Result<(), store::Error> 
     }
     meta::save_token(&app.store, id, &health).await?;
     alarm(app, id, &holder.name, &health).await?;
-    app.reload().await?;
+    app.refresh_meta().await?;
     let was_broken = before.is_some_and(|before| before.state == TokenState::Broken);
     match (health.state, &health.trouble) {
         (
@@ -133,7 +133,7 @@ pub(super) async fn forget(app: &App, holder: Uuid) -> Result<(), store::Error> 
 
 /// The numbers that are reached with the token of a holder.
 fn users_of(registry: &Registry, holder: Uuid) -> Vec<Uuid> {
-    let uses = |phone: &&crate::registry::Phone| {
+    let uses = |phone: &&Arc<crate::registry::Phone>| {
         registry.app_of(phone).is_some_and(|(account, app)| {
             account.id == holder || (app.id == holder && account.access_token.is_none())
         })

@@ -56,7 +56,7 @@ impl Watch {
             Self::Tokens => tokens(&registry),
             Self::Catalogue => accounts(&registry),
             Self::Connections => {
-                let due = store::connections::due(&app.store, app.clock.now()).await?;
+                let due = store::meta_connections::due(&app.store, app.clock.now()).await?;
                 due.into_iter().map(|id| (id, Millis(0))).collect()
             }
         })
@@ -148,7 +148,7 @@ fn tokens(registry: &Registry) -> Vec<(Uuid, Millis)> {
 
 /// All accounts that can be asked about.
 fn accounts(registry: &Registry) -> Vec<(Uuid, Millis)> {
-    let can_be_asked = |account: &&Account| {
+    let can_be_asked = |account: &&Arc<Account>| {
         let waba_app = registry.waba_apps.get(&account.app_id);
         waba_app.is_some_and(|waba_app| of_account(account, waba_app).is_some())
     };

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     account::{self, SyncError},
-    registry::{Account, Registry},
+    registry::{Account, Part, Registry},
     store::accounts::{self, AccountChange},
     translate::message::Language,
 };
@@ -300,7 +300,7 @@ async fn create(call: Call) -> Outcome {
             .await);
     }
     let turn = call.app.intake.turn().await;
-    call.changed().await?;
+    call.changed_part(Part::Account(account.id)).await?;
     // What it sent before is kept and goes on now.
     crate::intake::account_entered(&call.app, waba_id).await?;
     drop(turn);

@@ -21,7 +21,7 @@ use crate::{
         login, webhook,
     },
     registry::WabaApp,
-    store::connections,
+    store::meta_connections as connections,
     translate::message::Language,
 };
 

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     portal::LinkError,
-    registry::{Connection, InstanceState, Phone, Registry},
+    registry::{Connection, InstanceState, Part, Phone, Registry},
     store::accounts::{self, PhoneChange, PhoneRemoval},
 };
 
@@ -421,14 +421,14 @@ async fn create(call: Call) -> Outcome {
             .refused(error, |registry| conflicts(registry, &asked, None))
             .await);
     }
-    call.changed().await?;
+    call.changed_part(Part::Phone(phone.id)).await?;
     // Linked first, so that what waited for the number finds its portal.
     if let Some(Some(instance)) = asked.instance {
         link(&call, phone.id, Some(instance)).await?;
     }
     crate::intake::phone_entered(&call.app, &phone.phone_number_id).await?;
     drop(turn);
-    one(&*call.changed().await?, phone.id)
+    one(&*call.changed_part(Part::Phone(phone.id)).await?, phone.id)
 }
 
 async fn change(call: Call) -> Outcome {
@@ -447,7 +447,7 @@ async fn change(call: Call) -> Outcome {
             .refused(error, |registry| conflicts(registry, &asked, Some(id)))
             .await);
     }
-    call.changed().await?;
+    call.changed_part(Part::Phone(id)).await?;
     if let Some(phone_number_id) = &asked.change.phone_number_id {
         crate::intake::phone_entered(&call.app, phone_number_id).await?;
     }
@@ -469,7 +469,7 @@ async fn change(call: Call) -> Outcome {
     if asked.instance.is_some() || published_anew {
         link(&call, id, linked_to).await?;
     }
-    one(&*call.changed().await?, id)
+    one(&*call.changed_part(Part::Phone(id)).await?, id)
 }
 
 async fn link(call: &Call, phone: Uuid, instance: Option<Uuid>) -> Result<(), Problem> {
@@ -508,6 +508,6 @@ async fn delete(call: Call) -> Outcome {
             )));
         }
     }
-    call.changed().await?;
+    call.changed_part(Part::Phone(id)).await?;
     Ok(Value::Null)
 }

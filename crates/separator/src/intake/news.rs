@@ -154,20 +154,20 @@ pub(super) async fn write(
     match news {
         News::Template { account, news, at } => {
             if !templates::news(tx, *account, news, *at, now).await? {
-                meta::account_due(tx, *account, now).await?;
+                meta::account_due(tx, *account, now);
             }
         }
         News::Review {
             account,
             decision,
             at,
-        } => meta::notice_account(tx, *account, Some(decision), None, *at).await?,
+        } => meta::notice_account(tx, *account, Some(decision), None, *at),
         News::Account {
             account,
             notice,
             at,
         } => {
-            meta::notice_account(tx, *account, None, Some(notice.as_deref()), *at).await?;
+            meta::notice_account(tx, *account, None, Some(notice.as_deref()), *at);
             let subject = account.to_string();
             match notice {
                 Some(notice) => {
@@ -204,10 +204,9 @@ pub(super) async fn write(
                 told.name_status,
                 &told.notice,
                 *at,
-            )
-            .await?;
+            );
             // What else of the number changed with it is asked for.
-            meta::account_due(tx, *account, now).await?;
+            meta::account_due(tx, *account, now);
         }
     }
     Ok(())

@@ -184,14 +184,12 @@ pub async fn save_account(
 }
 
 /// Makes an account due to be looked at, with all else that a callback says done.
-pub async fn account_due(tx: &mut Transaction, account: Uuid, now: Millis) -> Result<(), Error> {
-    tx.execute(
+pub fn account_due(tx: &mut Transaction, account: Uuid, now: Millis) {
+    tx.write(
         "INSERT INTO account_facts (account_id, due_at) VALUES ($1, $2) \
          ON CONFLICT (account_id) DO UPDATE SET due_at = excluded.due_at",
         &[account.into(), now.0.into()],
-    )
-    .await?;
-    Ok(())
+    );
 }
 
 /// Makes the accounts of a token's holder due that could not be looked at the last time.
@@ -212,14 +210,14 @@ pub async fn accounts_in_trouble_due(
 
 /// Stores what a callback said about an account; `None` takes back what was said before. What is older than what is
 /// stored changes nothing.
-pub async fn notice_account(
+pub fn notice_account(
     tx: &mut Transaction,
     account: Uuid,
     review: Option<&str>,
     notice: Option<Option<&str>>,
     at: Millis,
-) -> Result<(), Error> {
-    tx.execute(
+) {
+    tx.write(
         "INSERT INTO account_facts (account_id, review, notice, notice_at, due_at) VALUES ($1, $2, $3, $4, $4) \
          ON CONFLICT (account_id) DO UPDATE SET review = COALESCE(excluded.review, account_facts.review), \
          notice = CASE WHEN $5 THEN excluded.notice ELSE account_facts.notice END, notice_at = excluded.notice_at \
@@ -231,9 +229,7 @@ pub async fn notice_account(
             at.0.into(),
             notice.is_some().into(),
         ],
-    )
-    .await?;
-    Ok(())
+    );
 }
 
 /// Stores what Meta says about a number.
@@ -263,7 +259,7 @@ pub async fn save_number(store: &Store, phone: Uuid, facts: &NumberFacts) -> Res
 }
 
 /// Stores what a callback said about a number; columns without a value stay.
-pub async fn notice_number(
+pub fn notice_number(
     tx: &mut Transaction,
     phone: Uuid,
     messaging_limit: Option<&str>,
@@ -271,9 +267,9 @@ pub async fn notice_number(
     name_status: Option<&str>,
     notice: &str,
     at: Millis,
-) -> Result<(), Error> {
+) {
     let text = |text: Option<&str>| Cell::MaybeText(text.map(str::to_owned));
-    tx.execute(
+    tx.write(
         "INSERT INTO number_facts (phone_id, messaging_limit, verified_name, name_status, on_phone_app, notice, \
          notice_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $7) \
          ON CONFLICT (phone_id) DO UPDATE SET \
@@ -291,9 +287,7 @@ pub async fn notice_number(
             notice.into(),
             at.0.into(),
         ],
-    )
-    .await?;
-    Ok(())
+    );
 }
 
 const PINS: &str = "phone_pins";

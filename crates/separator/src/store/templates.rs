@@ -144,17 +144,16 @@ pub async fn replace(
         })
         .collect();
     let mut tx = store.begin().await?;
-    tx.execute_rows(
+    tx.write_rows(
         "INSERT INTO waba_templates (id, account_id, template_id, name, language, status, category, \
          announced_category, parameter_format, components, quality, reason, told_at, updated_at) VALUES",
-        &rows,
+        rows,
         "ON CONFLICT (account_id, template_id) DO UPDATE SET name = excluded.name, language = excluded.language, \
          status = excluded.status, category = excluded.category, announced_category = excluded.announced_category, \
          parameter_format = excluded.parameter_format, components = excluded.components, \
          quality = excluded.quality, reason = excluded.reason, told_at = excluded.told_at, \
          updated_at = excluded.updated_at WHERE waba_templates.told_at <= excluded.told_at",
-    )
-    .await?;
+    );
     let listed: HashSet<&str> = listed.iter().map(|template| template.id.as_str()).collect();
     let known = tx
         .fetch(
@@ -168,8 +167,7 @@ pub async fn replace(
             gone.push(Cell::Id(row.id("id")?));
         }
     }
-    tx.execute_in("DELETE FROM waba_templates WHERE id IN", &gone)
-        .await?;
+    tx.write_in("DELETE FROM waba_templates WHERE id IN", &gone);
     tx.commit().await
 }
 
