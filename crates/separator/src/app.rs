@@ -3,6 +3,7 @@
 use crate::{
     account::Accounts,
     deliver::Dispatcher,
+    doctor::Doctor,
     identifiers::Ids,
     intake::Intake,
     media::Media,
@@ -53,6 +54,8 @@ pub struct App {
     pub attempts: Attempts,
     /// Files on their way.
     pub media: Media,
+    /// What is known to work.
+    pub doctor: Doctor,
 }
 
 impl App {

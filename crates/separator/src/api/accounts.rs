@@ -361,6 +361,7 @@ async fn delete(call: Call) -> Outcome {
         return Err(Problem::unknown(WHAT));
     }
     account::token_changed(&call.app, id).await?;
+    call.changed().await?;
     Ok(Value::Null)
 }
 

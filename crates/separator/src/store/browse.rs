@@ -63,31 +63,33 @@ pub(super) struct Conditions {
 }
 
 impl Conditions {
-    /// Adds a condition in which `?` stands for the value.
-    fn add(&mut self, condition: &str, value: impl Into<Cell>) {
+    /// Adds a condition in which every `?` stands for the value.
+    pub(super) fn add(&mut self, condition: &str, value: impl Into<Cell>) {
         self.cells.push(value.into());
         self.sql
             .push(condition.replace('?', &format!("${}", self.cells.len())));
     }
 
+    /// Adds the condition that a column has a value, where there is one.
     pub(super) fn equal(&mut self, column: &str, value: Option<&String>) {
         if let Some(value) = value {
             self.add(&format!("{column} = ?"), value.as_str());
         }
     }
 
-    /// Adds the condition that one of the columns holds this text somewhere, whatever the case of its letters.
+    /// Adds the condition that one of these columns contains a text, in upper or lower case.
     pub(super) fn contains(&mut self, columns: &[&str], text: &str) {
-        // SQLite lowers only ASCII; the second pattern finds other letters as they were typed.
+        // SQLite lowers only ASCII; the second condition finds other letters as they were typed.
         self.cells
             .push(Cell::Text(like_pattern(&text.to_lowercase())));
         self.cells.push(Cell::Text(like_pattern(text)));
-        let (exact, lower) = (self.cells.len(), self.cells.len() - 1);
+        let last = self.cells.len();
         let either: Vec<String> = columns
             .iter()
             .map(|column| {
                 format!(
-                    r"LOWER({column}) LIKE ${lower} ESCAPE '\' OR {column} LIKE ${exact} ESCAPE '\'"
+                    r"LOWER({column}) LIKE ${} ESCAPE '\' OR {column} LIKE ${last} ESCAPE '\'",
+                    last - 1
                 )
             })
             .collect();
@@ -96,7 +98,7 @@ impl Conditions {
 
     /// Adds the condition that a column holds one of these values. The list is filled up to a power of two with its
     /// last value, so that there are few different statements to be kept prepared.
-    pub(super) fn among(&mut self, column: &str, values: impl Iterator<Item = Cell>) {
+    fn among(&mut self, column: &str, values: impl Iterator<Item = Cell>) {
         let before = self.cells.len();
         self.cells.extend(values);
         let Some(last) = self.cells.get(before..).and_then(<[Cell]>::last).cloned() else {
@@ -112,8 +114,13 @@ impl Conditions {
             .push(format!("{column} IN ({})", places.join(", ")));
     }
 
+    /// What the conditions compare with.
+    pub(super) fn cells(&self) -> &[Cell] {
+        &self.cells
+    }
+
     /// The conditions after `WHERE`; empty where there are none.
-    fn filter(&self) -> String {
+    pub(super) fn filter(&self) -> String {
         if self.sql.is_empty() {
             String::new()
         } else {
