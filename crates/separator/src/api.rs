@@ -20,11 +20,8 @@ mod events;
 mod fields;
 mod idempotency;
 mod instances;
-<<<<<<< HEAD
-mod knocks;
-=======
 mod keys;
->>>>>>> main
+mod knocks;
 mod messages;
 mod meta;
 mod operation;
@@ -41,12 +38,9 @@ mod rules;
 mod session;
 mod setup;
 mod sites;
-<<<<<<< HEAD
 mod templates;
-=======
 mod trail;
 mod users;
->>>>>>> main
 mod view;
 mod waba_apps;
 
