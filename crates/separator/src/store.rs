@@ -8,13 +8,17 @@
 
 pub mod accounts;
 pub mod browse;
+pub mod catalogue;
 pub mod conversations;
 pub mod events;
+pub mod held;
 pub mod idempotency;
 pub mod instances;
 pub mod lanes;
 pub mod media;
 pub mod messages;
+pub mod messaging;
+pub mod orders;
 pub mod portals;
 pub mod receipts;
 pub mod setup;

@@ -276,11 +276,53 @@ pub struct Conversation {
     pub im_chat_id: Option<i64>,
     /// When the customer last wrote; free text may be sent for 24 hours after it (Meta: customer service window).
     pub last_inbound_at: Option<Millis>,
+    /// When Meta said that the 24 hours are over; nothing once the customer has written again.
+    pub window_closed_at: Option<Millis>,
     /// When it began.
     pub created_at: Millis,
 }
 
-const CONVERSATION: &str = "SELECT id, phone_id, person_id, chat_ref, im_chat_id, last_inbound_at, created_at FROM conversations";
+const CONVERSATION: &str = "SELECT id, phone_id, person_id, chat_ref, im_chat_id, last_inbound_at, window_closed_at, \
+                            created_at FROM conversations";
+
+/// For so long after a customer's message everything may be sent, afterwards only templates (Meta: customer service
+/// windows).
+pub const WINDOW: std::time::Duration = std::time::Duration::from_hours(24);
+
+/// Until when everything may be sent; `None` while only templates are taken.
+pub fn open_until(
+    last_inbound_at: Option<Millis>,
+    window_closed_at: Option<Millis>,
+    now: Millis,
+) -> Option<Millis> {
+    if window_closed_at.is_some() {
+        return None;
+    }
+    last_inbound_at
+        .map(|at| at + WINDOW)
+        .filter(|until| *until > now)
+}
+
+impl Conversation {
+    /// Until when everything may be sent; `None` while only templates are taken.
+    pub fn open_until(&self, now: Millis) -> Option<Millis> {
+        open_until(self.last_inbound_at, self.window_closed_at, now)
+    }
+}
+
+/// Remembers that Meta takes only templates in a conversation.
+pub async fn close_window(
+    tx: &mut Transaction,
+    conversation: Uuid,
+    at: Millis,
+) -> Result<(), Error> {
+    tx.execute(
+        "UPDATE conversations SET window_closed_at = $1 WHERE id = $2",
+        &[at.0.into(), conversation.into()],
+    )
+    .await?;
+    Ok(())
+}
 
 fn read_conversation(row: &Row) -> Result<Conversation, Error> {
     Ok(Conversation {
@@ -290,6 +332,7 @@ fn read_conversation(row: &Row) -> Result<Conversation, Error> {
         chat_ref: row.text("chat_ref")?,
         im_chat_id: row.maybe_number("im_chat_id")?,
         last_inbound_at: row.maybe_number("last_inbound_at")?.map(Millis),
+        window_closed_at: row.maybe_number("window_closed_at")?.map(Millis),
         created_at: Millis(row.number("created_at")?),
     })
 }
@@ -336,15 +379,18 @@ pub async fn save(tx: &mut Transaction, conversations: Vec<Conversation>) -> Res
                 conversation.chat_ref.into(),
                 conversation.im_chat_id.into(),
                 conversation.last_inbound_at.map(|at| at.0).into(),
+                conversation.window_closed_at.map(|at| at.0).into(),
                 conversation.created_at.0.into(),
             ]
         })
         .collect();
     tx.execute_rows(
-        "INSERT INTO conversations (id, phone_id, person_id, chat_ref, im_chat_id, last_inbound_at, created_at) VALUES",
+        "INSERT INTO conversations (id, phone_id, person_id, chat_ref, im_chat_id, last_inbound_at, window_closed_at, \
+         created_at) VALUES",
         &rows,
         "ON CONFLICT (id) DO UPDATE SET im_chat_id = COALESCE(excluded.im_chat_id, conversations.im_chat_id), \
-         last_inbound_at = COALESCE(excluded.last_inbound_at, conversations.last_inbound_at)",
+         last_inbound_at = COALESCE(excluded.last_inbound_at, conversations.last_inbound_at), \
+         window_closed_at = excluded.window_closed_at",
     )
     .await?;
     Ok(())
