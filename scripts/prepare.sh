@@ -54,3 +54,33 @@ toolchain() {
 		fail "Rust $found is too old, $wanted or newer is needed. With rustup: rustup update stable"
 	fi
 }
+
+# What the web application is built with: npm and Node.js. Where the system's Node.js is too old (Debian 12 has 18), a newer
+# one is fetched as a package of npm; it stays in target/node.
+web_toolchain() {
+	local wanted=20.19 fetched=22.23.3 machine folder
+	command -v node >/dev/null && command -v npm >/dev/null ||
+		fail "Node.js and npm are missing, with which the web application is built. Install them and try again; on Debian: apt-get install nodejs npm"
+	folder=$PWD/target/node
+	if [ "$(printf 'v%s\n%s\n' "$wanted" "$(node --version)" | sort --version-sort | head -n1)" != "v$wanted" ]; then
+		case $(uname -m) in
+		x86_64) machine=x64 ;;
+		aarch64) machine=arm64 ;;
+		*) fail "Node.js $(node --version) is too old, $wanted or newer is needed" ;;
+		esac
+		if ! [ -x "$folder/node_modules/node-linux-$machine/bin/node" ]; then
+			say "Fetching Node.js $fetched (the system has $(node --version))"
+			mkdir -p "$folder"
+			npm install --prefix "$folder" --no-save --no-audit --no-fund --loglevel=error "node-linux-$machine@$fetched"
+		fi
+		PATH=$folder/node_modules/node-linux-$machine/bin:$PATH
+	fi
+}
+
+# The packages of the web application as the lock file names them; left alone where they are there.
+web_packages() {
+	if ! cmp -s web/package-lock.json web/node_modules/.locked; then
+		npm ci --prefix web --no-audit --no-fund --loglevel=error
+		cp web/package-lock.json web/node_modules/.locked
+	fi
+}

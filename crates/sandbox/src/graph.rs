@@ -5,7 +5,7 @@
 //! answered with 200 is repeated. Tests assert on its state ("the customer received …"), a person uses its page at
 //! `/`, and everything that can go wrong has a switch in [`Faults`].
 //!
-//! What is not modelled: calls, flows, groups, the resumable upload, review and prices of templates, one user id per
+//! What is not modelled: calls, flows, groups, the resumable upload, prices of templates, one user id per
 //! portfolio (all accounts here share one).
 //!
 //! ```no_run
@@ -21,6 +21,7 @@
 
 mod api;
 mod clock;
+mod console;
 mod control;
 mod error;
 mod escape;
@@ -39,6 +40,7 @@ mod wire;
 mod world;
 
 pub use clock::Clock;
+pub use console::{AccessToken, Consent, Console, Standing};
 pub use faults::{Fault, Faults, Scope, Times};
 pub use settings::{Retry, Settings, UnknownRecipients};
 pub use world::{Direction, Progress, World};
@@ -379,19 +381,21 @@ impl Graph {
         world.tokens.insert(
             application.access_token,
             Token {
-                app_id: Arc::clone(&id),
                 accounts: Some(std::collections::BTreeSet::new()),
-                expires_at: None,
-                revoked: false,
+                ..Token::new(Arc::clone(&id))
             },
         );
         world.apps.insert(
             Arc::clone(&id),
             App {
+                name: format!("App {id}"),
                 id,
                 secret: application.secret,
                 verify_token: application.verify_token,
                 callback: application.callback_url,
+                fields: None,
+                live: true,
+                redirect_uris: None,
             },
         );
     }
@@ -445,19 +449,10 @@ impl Graph {
         world.tokens.insert(
             token.to_owned(),
             Token {
-                app_id,
-                accounts: None,
                 expires_at,
-                revoked: false,
+                ..Token::new(app_id)
             },
         );
-    }
-
-    /// Takes a token back: calls with it answer 190.
-    pub fn revoke_token(&self, token: &str) {
-        if let Some(token) = self.shared().world().tokens.get_mut(token) {
-            token.revoked = true;
-        }
     }
 
     /// Introduces a customer: known at the page, and the window is open for 24 hours without a message.
@@ -609,6 +604,8 @@ impl Number {
             name: settings.business_name.clone(),
             registered: settings.registered,
             pin: None,
+            tries: Vec::new(),
+            on_phone_app: false,
             settings: json!({"calling": {"status": "DISABLED"}}),
             profile: json!({"messaging_product": "whatsapp", "about": "Sandbox"}),
             callback: None,

@@ -21,10 +21,12 @@ mod caller;
 mod chats;
 mod clock;
 mod connector;
+mod consent;
 mod control;
 mod events;
 mod faults;
 mod files;
+mod frames;
 mod limits;
 mod lines;
 mod messages;
@@ -62,6 +64,7 @@ pub use self::{
     administrator::{Installation, LocalApp, PageAnswer, Sender, Sms as SmsToSend},
     clock::TimeSource,
     faults::{Fault, Faults, Rule, When},
+    frames::{PageForm, connector_options},
     limits::RequestLimit,
     view::{
         Author, Call, Chat, ChatRef, Connector, ConnectorLine, Counters, File, Handler, Lead, Line,
@@ -75,6 +78,9 @@ use self::{caller::Caller, clock::Clock, events::Events, state::State, wire::Doo
 pub struct Settings {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// What portals call their host in place of the address that is listened on: under another name than the
+    /// application's they are another site to a browser, as real portals are.
+    pub host: Option<String>,
     /// The client for `https` addresses of handlers and files. `http` needs none.
     pub http: Option<reqwest::Client>,
     /// What portals added later are like.
@@ -89,6 +95,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            host: None,
             http: None,
             behaviour: Behaviour::default(),
             clock: Arc::new(SystemTime::now),
@@ -188,6 +195,7 @@ pub(crate) struct Change {
 /// What all portals of a process share.
 pub(crate) struct World {
     pub(crate) url: String,
+    host: String,
     address: SocketAddr,
     pub(crate) clock: Clock,
     pub(crate) caller: Caller,
@@ -265,8 +273,13 @@ impl Portals {
         let listener = TcpListener::bind(settings.listen).await?;
         let address = listener.local_addr()?;
         let closing = CancellationToken::new();
+        let host = settings.host.unwrap_or_else(|| match address {
+            SocketAddr::V4(address) => address.ip().to_string(),
+            SocketAddr::V6(address) => format!("[{}]", address.ip()),
+        });
         let world = Arc::new(World {
-            url: format!("http://{address}"),
+            url: format!("http://{host}:{}", address.port()),
+            host,
             address,
             clock: Clock::new(settings.clock),
             caller: Caller::new(settings.http),
@@ -436,11 +449,7 @@ impl Portal {
 
     /// Host and port; changes with [`Portal::rename`].
     pub fn domain(&self) -> String {
-        self.inner
-            .address
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .to_string()
+        format!("{}:{}", self.world.host, self.port())
     }
 
     /// The portal's address without a slash at its end: `http://HOST:PORT/p/N`.

@@ -9,6 +9,7 @@ mod accounts;
 mod alarms;
 mod bitrix_apps;
 mod caller;
+mod client;
 mod conversations;
 mod description;
 mod docs;
@@ -23,8 +24,10 @@ mod phone_messages;
 mod phones;
 mod problem;
 mod queue;
+mod rule;
 mod rules;
 mod sites;
+mod view;
 mod waba_apps;
 
 use std::sync::Arc;
@@ -32,17 +35,20 @@ use std::sync::Arc;
 use axum::{
     Router,
     body::{Body, Bytes, to_bytes},
-    extract::{FromRequestParts, RawPathParams, Request, State},
+    extract::{RawPathParams, Request, State},
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{any, on},
 };
 use serde_json::Value;
 
-use self::operation::{Call, Described, Operation, Verb};
 pub use self::{
-    caller::Caller,
+    caller::{By, Caller, User},
     problem::{FieldError, Problem},
+};
+use self::{
+    client::Client,
+    operation::{Call, Described, Operation, Verb},
 };
 use crate::app::App;
 
@@ -89,6 +95,11 @@ fn objects() -> impl Iterator<Item = &'static Described> {
     .flatten()
 }
 
+/// The description of the API as JSON (OpenAPI 3.1).
+pub fn openapi() -> &'static str {
+    description::JSON.as_str()
+}
+
 /// Everything below `/api/v1`, and the description; paths in full.
 pub fn routes() -> Router<Arc<App>> {
     let mut router = Router::new();
@@ -132,30 +143,33 @@ async fn serve(
     id: Option<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (mut head, body) = request.into_parts();
-    let caller = Caller::from_request_parts(&mut head, &app).await?;
-    if !caller.may(operation) {
+    let (head, body) = request.into_parts();
+    let client = Client::of(&head, &app.settings);
+    let caller = Caller::of(&app, &head, &client).await?;
+    if let Err(why) = operation.rule.admits(&caller) {
         app.metrics.count("api_refused", "role");
-        return Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "your role may not do this",
-        ));
+        return Err(rule::refused(why));
     }
     app.metrics.count("api_requests", operation.tag);
     let call = Call {
         app,
+        caller,
+        client,
         id,
         query: head.uri.query().unwrap_or_default().to_owned(),
         body: read_body(body).await?,
     };
+    operation.rule.admits_fields(&call.caller, &call.body)?;
+    call.registry().admits(operation.path, call.id.as_deref())?;
+    let caller = call.caller.place();
     let answer = if operation.verb == Verb::Post {
-        idempotency::once(operation, call, caller, &head).await?
+        idempotency::once(operation, call, &head).await?
     } else {
         Answer::work(operation, call).await?
     };
     if operation.verb != Verb::Get {
         let status = answer.status.as_u16();
-        tracing::info!(user = %caller.user_id, method = %head.method, path = head.uri.path(), status, "changed by API");
+        tracing::info!(%caller, method = %head.method, path = head.uri.path(), status, "changed by API");
     }
     Ok(answer.into_response())
 }

@@ -48,6 +48,8 @@ enum Command {
         #[command(subcommand)]
         command: KeyCommand,
     },
+    /// Print the description of the JSON API (OpenAPI), as it is served at /api/openapi.json
+    Openapi,
 }
 
 #[derive(Debug, Subcommand)]
@@ -162,6 +164,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Key {
             command: KeyCommand::Create(key),
         } => create_key(key).await,
+        Command::Openapi => print(crate::api::openapi()),
     }
 }
 

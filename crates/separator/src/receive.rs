@@ -7,7 +7,7 @@
 pub mod bitrix;
 pub mod keys;
 pub mod meta;
-mod origin;
+pub(crate) mod origin;
 
 use std::{
     sync::{

@@ -3,6 +3,8 @@
 //! The store is the truth. Whoever changes it calls [`Directory::reload`] afterwards; readers take a snapshot and keep
 //! it for one piece of work.
 
+mod ownership;
+
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, PoisonError, RwLock},
@@ -27,6 +29,8 @@ pub struct Site {
     pub id: Uuid,
     /// Host, with the port where it is not 443; lower case.
     pub domain: String,
+    /// The user it belongs to, with all that hangs from it; none: the administrators.
+    pub owner: Option<Uuid>,
     /// When it was entered.
     pub created_at: Millis,
 }
@@ -34,18 +38,27 @@ pub struct Site {
 impl Site {
     /// Base address without a trailing slash. Loopback hosts speak plain HTTP, all others HTTPS.
     pub fn base_url(&self) -> String {
-        let host = self
-            .domain
-            .rsplit_once(':')
-            .map_or(self.domain.as_str(), |(host, _)| host);
-        let loopback = host == "localhost"
-            || host
-                .trim_matches(['[', ']'])
-                .parse::<std::net::IpAddr>()
-                .is_ok_and(|ip| ip.is_loopback());
-        let scheme = if loopback { "http" } else { "https" };
+        let scheme = if is_loopback(&self.domain) {
+            "http"
+        } else {
+            "https"
+        };
         format!("{scheme}://{}", self.domain)
     }
+}
+
+/// Whether a host, with or without a port, is the machine itself.
+pub fn is_loopback(domain: &str) -> bool {
+    let host = match domain.rsplit_once(':') {
+        // A port follows a name or a closed bracket; an address of colons has none.
+        Some((host, _)) if !host.contains(':') || host.ends_with(']') => host,
+        _ => domain,
+    };
+    host == "localhost"
+        || host
+            .trim_matches(['[', ']'])
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 /// A Meta app.
@@ -356,10 +369,7 @@ impl Registry {
             registry.sites.insert(site.id, site);
         }
         for app in store::setup::waba_apps(store, sealer).await? {
-            if let Some(site) = registry.sites.get(&app.site_id) {
-                registry.apps_by_domain.insert(site.domain.clone(), app.id);
-            }
-            registry.waba_apps.insert(app.id, app);
+            registry.add_waba_app(app);
         }
         for account in store::setup::accounts(store, sealer).await? {
             registry.accounts.insert(account.id, account);
@@ -372,14 +382,26 @@ impl Registry {
             registry.bitrix_apps.insert(app.id, app);
         }
         for instance in store::setup::instances(store, sealer).await? {
-            registry
-                .instances_by_member
-                .entry(instance.member_id.clone())
-                .or_default()
-                .push(instance.id);
-            registry.instances.insert(instance.id, instance);
+            registry.add_instance(instance);
         }
         Ok(registry)
+    }
+
+    /// Adds a Meta app to all that it is found by; its site is there already.
+    fn add_waba_app(&mut self, app: WabaApp) {
+        if let Some(site) = self.sites.get(&app.site_id) {
+            self.apps_by_domain.insert(site.domain.clone(), app.id);
+        }
+        self.waba_apps.insert(app.id, app);
+    }
+
+    /// Adds a portal to all that it is found by.
+    fn add_instance(&mut self, instance: Instance) {
+        self.instances_by_member
+            .entry(instance.member_id.clone())
+            .or_default()
+            .push(instance.id);
+        self.instances.insert(instance.id, instance);
     }
 
     /// Adds a number to all that it is found by.

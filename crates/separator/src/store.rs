@@ -21,6 +21,7 @@ pub mod messaging;
 pub mod orders;
 pub mod portals;
 pub mod receipts;
+pub mod sessions;
 pub mod setup;
 pub mod users;
 

@@ -3,6 +3,9 @@
 //! The commands `user create` and `key create` and the doors of the program come here. Passwords are hashed with
 //! Argon2id; keys and link tokens are 256 random bits, of which only the SHA-256 digest is stored.
 
+pub mod frame;
+pub mod session;
+
 use std::{fmt, str::FromStr};
 
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
@@ -15,7 +18,7 @@ use crate::{
         self, Store,
         users::{NewKey, NewLink, NewUser},
     },
-    time::Clock,
+    time::{Clock, Millis},
 };
 
 /// How long a one-time sign-in link opens the door.
@@ -23,6 +26,9 @@ const LINK_LIFETIME: std::time::Duration = std::time::Duration::from_hours(24);
 
 /// What every API key begins with, so that secret scanners recognise it.
 const KEY_PREFIX: &str = "sep_";
+
+/// How often it is written down that a key is in use.
+const KEY_USE_NOTED: std::time::Duration = std::time::Duration::from_hours(1);
 
 /// Argon2id memory in KiB (19 MiB), passes and lanes: the first choice of the OWASP password storage cheat sheet.
 const ARGON2_COST: (u32, u32, u32) = (19 * 1024, 2, 1);
@@ -171,6 +177,8 @@ pub async fn create_user(
     };
     let link = token_hash.as_deref().map(|hash| NewLink {
         hash,
+        user_id: Some(user.id),
+        kind: "password",
         expires_at: now + LINK_LIFETIME,
     });
     match store::users::insert_user(store, &user, link.as_ref()).await {
@@ -218,7 +226,11 @@ pub async fn create_key(
 }
 
 /// Whose key this is, for keys of the scope `manage`; see [`KeyCheck`].
-pub async fn check_manage_key(store: &Store, key: &str) -> Result<KeyCheck, store::Error> {
+pub async fn check_manage_key(
+    store: &Store,
+    now: Millis,
+    key: &str,
+) -> Result<KeyCheck, store::Error> {
     let hash = sha256_hex(key);
     let Some(found) = store::users::key_by_hash(store, &hash).await? else {
         return Ok(KeyCheck::Unknown);
@@ -230,14 +242,25 @@ pub async fn check_manage_key(store: &Store, key: &str) -> Result<KeyCheck, stor
     if found.scope != Scope::Manage.as_str() {
         return Ok(KeyCheck::OtherScope);
     }
-    let role = found.role.parse().map_err(|_| store::Error::Inconsistent {
+    if found
+        .used_at
+        .is_none_or(|at| now.since(at) >= KEY_USE_NOTED)
+    {
+        store::users::touch_key(store, found.id, now).await?;
+    }
+    Ok(KeyCheck::Valid {
+        key_id: found.id,
+        user_id: found.user_id,
+        role: stored_role(&found.role)?,
+    })
+}
+
+/// A role as it is stored.
+fn stored_role(text: &str) -> Result<Role, store::Error> {
+    text.parse().map_err(|_| store::Error::Inconsistent {
         table: "users",
         column: "role",
-        why: format!("\"{}\" is not a role", found.role),
-    })?;
-    Ok(KeyCheck::Valid {
-        user_id: found.user_id,
-        role,
+        why: format!("\"{text}\" is not a role"),
     })
 }
 
@@ -246,6 +269,8 @@ pub async fn check_manage_key(store: &Store, key: &str) -> Result<KeyCheck, stor
 pub enum KeyCheck {
     /// It opens the JSON API for this user.
     Valid {
+        /// Our id of the key.
+        key_id: Uuid,
         /// Our id of the user.
         user_id: Uuid,
         /// What the user may do.

@@ -3,6 +3,7 @@
 //! Every path works with and without a version in front. Source: Meta: Graph API, WhatsApp Business Management API.
 
 mod accounts;
+pub(super) mod dialog;
 mod login;
 mod media;
 mod numbers;
@@ -67,9 +68,23 @@ struct Call {
 struct Access {
     app_id: Arc<str>,
     accounts: Option<BTreeSet<String>>,
+    /// `None` for the application's own token, which is about the application alone.
+    scopes: Option<BTreeSet<String>>,
 }
 
 impl Access {
+    /// Refuses a call for which the token lacks the permission. Source: Meta: permissions, error 200.
+    fn require(&self, scope: &str) -> Result<(), GraphError> {
+        let granted = self.scopes.as_ref();
+        if granted.is_some_and(|scopes| scopes.contains(scope)) {
+            return Ok(());
+        }
+        Err(GraphError::new(
+            200,
+            format!("Requires the {scope} permission to manage the object"),
+        ))
+    }
+
     fn sees(&self, account: &str) -> bool {
         self.accounts
             .as_ref()
@@ -201,8 +216,24 @@ async fn strike_early(
                 .into_response(),
         ));
     }
-    if faults.strike(Fault::ExpiredToken, &place).is_some() {
+    let of_a_login = matches!(
+        call.segments.first().map(String::as_str),
+        Some("debug_token" | "dialog" | "oauth")
+    );
+    // What a token is can still be asked, which answers that it has expired.
+    if !of_a_login && faults.strike(Fault::ExpiredToken, &place).is_some() {
         return Err(GraphError::usual(190));
+    }
+    let sends = call
+        .segments
+        .get(1)
+        .is_some_and(|part| matches!(part.as_str(), "messages" | "marketing_messages" | "media"));
+    if !of_a_login
+        && !sends
+        && let Some(Fault::ManagementRefused(code)) =
+            faults.strike(Fault::ManagementRefused(0), &place)
+    {
+        return Err(GraphError::usual(code));
     }
     Ok(None)
 }
@@ -222,7 +253,8 @@ fn number_of(shared: &Shared, call: &Call) -> Option<String> {
 async fn route(shared: &Arc<Shared>, line: &Line, call: &Call) -> Result<Response, GraphError> {
     let segments: Vec<&str> = call.segments.iter().map(String::as_str).collect();
     match (call.method.as_str(), segments.as_slice()) {
-        ("GET", ["dialog", "oauth"]) => return Ok(login::dialog(shared, call)),
+        ("GET", ["dialog", "oauth"]) => return Ok(dialog::show(shared, call)),
+        ("POST", ["dialog", "answer"]) => return Ok(dialog::answer(shared, call)),
         ("GET" | "POST", ["oauth", "access_token"]) => {
             return login::access_token(shared, call).map(json_answer);
         }
@@ -232,13 +264,28 @@ async fn route(shared: &Arc<Shared>, line: &Line, call: &Call) -> Result<Respons
     let access = authorize(&shared.world(), call)?;
     match (call.method.as_str(), segments.as_slice()) {
         ("GET", ["debug_token"]) => login::debug_token(shared, call).map(json_answer),
+        ("GET", ["me", "businesses"]) => {
+            accounts::businesses(shared, &access, call).map(json_answer)
+        }
+        (
+            "GET",
+            [
+                business,
+                edge @ ("owned_whatsapp_business_accounts" | "client_whatsapp_business_accounts"),
+            ],
+        ) => accounts::of_business(shared, &access, call, business, edge).map(json_answer),
         ("POST", [number, "messages" | "marketing_messages"]) => {
+            access.require("whatsapp_business_messaging")?;
             access.number(&mut shared.world(), number)?;
             send(shared, line, call, number).await
         }
-        ("POST", [_, "subscriptions"]) => accounts::subscribe_app(shared, &access, call)
-            .await
-            .map(json_answer),
+        (_, [id, rest @ ..]) if **id == *access.app_id && access.scopes.is_none() => {
+            accounts::app(shared, &access, call, rest)
+                .await
+                .map(json_answer)
+        }
+        // The application's token sees applications and tokens, nobody's accounts.
+        (_, [id, ..]) if access.scopes.is_none() => Err(GraphError::invisible(id)),
         ("POST", [id, "subscribed_apps"]) => accounts::subscribe(shared, &access, call, id)
             .await
             .map(|answer| with_usage(json_answer(answer), id)),
@@ -271,6 +318,9 @@ async fn answer_at_once(
             world.numbers.contains_key(id),
         )
     };
+    if is_account || is_number {
+        access.require("whatsapp_business_management")?;
+    }
     if is_account {
         return accounts::answer(shared, access, call, segments);
     }
@@ -335,6 +385,7 @@ fn authorize(world: &World, call: &Call) -> Result<Access, GraphError> {
         return Ok(Access {
             app_id: Arc::clone(&app.id),
             accounts: None,
+            scopes: None,
         });
     }
     let token = world.tokens.get(&value).ok_or_else(|| {
@@ -369,6 +420,7 @@ fn authorize(world: &World, call: &Call) -> Result<Access, GraphError> {
     Ok(Access {
         app_id: Arc::clone(&token.app_id),
         accounts: token.accounts.clone(),
+        scopes: Some(token.scopes.clone()),
     })
 }
 

@@ -30,7 +30,7 @@ const FILE_LIMIT: usize = 101 * 1024 * 1024;
 const POLICY: &str =
     "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'; base-uri 'none'";
 
-type Shares = State<Arc<Shared>>;
+pub(super) type Shares = State<Arc<Shared>>;
 type Fields = Query<HashMap<String, String>>;
 
 pub(super) fn routes() -> Router<Arc<Shared>> {
@@ -59,10 +59,11 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/sandbox/read", post(read))
         .route("/sandbox/faults", post(set_fault).delete(clear_faults))
         .route("/sandbox/retry", post(retry))
+        .merge(super::console::page::routes())
 }
 
 /// Why a call to the control was refused.
-struct Refused(StatusCode, String);
+pub(super) struct Refused(StatusCode, String);
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
@@ -70,11 +71,11 @@ impl IntoResponse for Refused {
     }
 }
 
-fn wrong(reason: impl Into<String>) -> Refused {
+pub(super) fn wrong(reason: impl Into<String>) -> Refused {
     Refused(StatusCode::UNPROCESSABLE_ENTITY, reason.into())
 }
 
-fn asset(content_type: &'static str, text: &'static str) -> Response {
+pub(super) fn asset(content_type: &'static str, text: &'static str) -> Response {
     (
         [
             (header::CONTENT_TYPE, content_type),

@@ -58,6 +58,8 @@ pub enum Fault {
     StatusFirst,
     /// The login at Facebook comes back with `access_denied`.
     LoginDenied,
+    /// A call about an account, a number or an application (not sending) is refused with this code.
+    ManagementRefused(u32),
 }
 
 /// How often a fault strikes.
@@ -256,6 +258,12 @@ const DESCRIBED: &[Described] = &[
         unit: None,
         sample: Fault::LoginDenied,
     },
+    Described {
+        name: "management_refused",
+        label: "Calls about accounts and numbers are refused",
+        unit: Some("code"),
+        sample: Fault::ManagementRefused(80_007),
+    },
 ];
 
 impl Fault {
@@ -280,6 +288,7 @@ impl Fault {
         Some(match sample {
             Self::FailedStatus(_) => Self::FailedStatus(u32::try_from(value).ok()?),
             Self::Refused(_) => Self::Refused(u32::try_from(value).ok()?),
+            Self::ManagementRefused(_) => Self::ManagementRefused(u32::try_from(value).ok()?),
             Self::Slow(_) => Self::Slow(time),
             Self::MediaSlow(_) => Self::MediaSlow(time),
             Self::WebhookLate(_) => Self::WebhookLate(time),
@@ -290,7 +299,9 @@ impl Fault {
 
     fn value(self) -> Option<u64> {
         match self {
-            Self::FailedStatus(code) | Self::Refused(code) => Some(code.into()),
+            Self::FailedStatus(code) | Self::Refused(code) | Self::ManagementRefused(code) => {
+                Some(code.into())
+            }
             Self::Slow(time) | Self::MediaSlow(time) | Self::WebhookLate(time) => {
                 Some(time.as_millis() as u64)
             }

@@ -156,10 +156,21 @@ pub(super) fn push_field(
 }
 
 fn queue(shared: &Arc<Shared>, world: &mut World, update: Update) {
+    let field = match &update.part {
+        Part::Message { .. } | Part::Status(_) => "messages",
+        Part::Field { field, .. } => field,
+    };
+    // An application in Development mode is told nothing real, and nobody is told of fields not asked for.
+    let hears = |app: &&Arc<str>| {
+        world.apps.get(*app).is_none_or(|app| {
+            let asked = app.fields.as_ref();
+            app.live && asked.is_none_or(|fields| fields.contains(field))
+        })
+    };
     let apps: Vec<Arc<str>> = world
         .accounts
         .get(&update.account)
-        .map(|account| account.subscribed.keys().cloned().collect())
+        .map(|account| account.subscribed.keys().filter(hears).cloned().collect())
         .unwrap_or_default();
     if apps.is_empty() {
         world.counters.updates_unsubscribed += 1;

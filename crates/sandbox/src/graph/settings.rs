@@ -149,20 +149,18 @@ impl Settings {
             Arc::clone(&app_id),
             App {
                 id: Arc::clone(&app_id),
+                name: self.business_name.clone(),
                 secret: self.app_secret.clone(),
                 verify_token: self.verify_token.clone(),
                 callback: self.callback_url.clone(),
+                fields: None,
+                live: true,
+                redirect_uris: None,
             },
         );
-        world.tokens.insert(
-            self.access_token.clone(),
-            Token {
-                app_id: Arc::clone(&app_id),
-                accounts: None,
-                expires_at: None,
-                revoked: false,
-            },
-        );
+        world
+            .tokens
+            .insert(self.access_token.clone(), Token::new(Arc::clone(&app_id)));
         let mut subscribed = BTreeMap::new();
         if self.subscribed {
             subscribed.insert(app_id, None);

@@ -15,6 +15,10 @@ pub(super) struct Template {
     /// `POSITIONAL` or `NAMED`.
     pub(super) parameter_format: String,
     pub(super) components: Value,
+    /// `GREEN`, `YELLOW`, `RED` or `UNKNOWN`.
+    pub(super) quality: String,
+    /// Why it was rejected; `NONE` while it was not.
+    pub(super) reason: String,
 }
 
 impl Template {
@@ -27,6 +31,8 @@ impl Template {
             "category": self.category,
             "parameter_format": self.parameter_format,
             "components": self.components,
+            "quality_score": {"score": self.quality},
+            "rejected_reason": self.reason,
         })
     }
 
@@ -244,6 +250,8 @@ pub(super) fn samples() -> Vec<Template> {
             category: category.to_owned(),
             parameter_format: "POSITIONAL".to_owned(),
             components,
+            quality: "GREEN".to_owned(),
+            reason: "NONE".to_owned(),
         };
     let mut named = sample(
         5,
@@ -269,6 +277,7 @@ pub(super) fn samples() -> Vec<Template> {
         body("You won! Reply now."),
     );
     "REJECTED".clone_into(&mut rejected.status);
+    "PROMOTIONAL".clone_into(&mut rejected.reason);
     vec![
         sample(
             1,

@@ -22,26 +22,62 @@ const INBOUND_LIFETIME: i64 = 7 * WINDOW;
 /// Entries kept of the log of webhooks.
 const LOG_LIMIT: usize = 200;
 
+/// What whoever sends and receives messages needs. Source: Meta: permissions.
+pub(super) const SCOPES: [&str; 2] = [
+    "whatsapp_business_management",
+    "whatsapp_business_messaging",
+];
+
 pub(super) struct App {
     pub(super) id: Arc<str>,
+    pub(super) name: String,
     pub(super) secret: String,
     pub(super) verify_token: String,
     pub(super) callback: Option<Url>,
+    /// The fields of its callbacks; `None` is every field.
+    pub(super) fields: Option<BTreeSet<String>>,
+    /// In Live mode; in Development mode nothing real is delivered, and only people with a role log in.
+    pub(super) live: bool,
+    /// "Valid OAuth Redirect URIs"; `None` takes every address.
+    pub(super) redirect_uris: Option<Vec<String>>,
 }
 
+#[derive(Clone)]
 pub(super) struct Token {
     pub(super) app_id: Arc<str>,
+    /// `SYSTEM_USER` or `USER`.
+    pub(super) kind: String,
+    pub(super) scopes: BTreeSet<String>,
     /// The accounts it sees; `None` is every account.
     pub(super) accounts: Option<BTreeSet<String>>,
+    /// Whether its granular scopes name the accounts.
+    pub(super) names_accounts: bool,
     /// Milliseconds of Unix time.
     pub(super) expires_at: Option<i64>,
     pub(super) revoked: bool,
+}
+
+impl Token {
+    /// A token of a system user that may do everything and does not expire.
+    pub(super) fn new(app_id: Arc<str>) -> Self {
+        Self {
+            app_id,
+            kind: "SYSTEM_USER".to_owned(),
+            scopes: SCOPES.map(str::to_owned).into(),
+            accounts: None,
+            names_accounts: true,
+            expires_at: None,
+            revoked: false,
+        }
+    }
 }
 
 pub(super) struct Code {
     pub(super) app_id: Arc<str>,
     pub(super) redirect_uri: Option<String>,
     pub(super) used: bool,
+    /// What it is exchanged for.
+    pub(super) token: Token,
 }
 
 /// A callback that takes the place of the application's.
@@ -64,6 +100,10 @@ pub(super) struct Number {
     pub(super) name: String,
     pub(super) registered: bool,
     pub(super) pin: Option<String>,
+    /// When it was tried to register it, milliseconds of Unix time.
+    pub(super) tries: Vec<i64>,
+    /// Used with the phone app as well.
+    pub(super) on_phone_app: bool,
     pub(super) settings: Value,
     pub(super) profile: Value,
     pub(super) callback: Option<Override>,

@@ -1,18 +1,17 @@
 //! What administrators do: install applications and show their pages, disconnect, uninstall, rename, hand out SMS.
 
-use std::{io, time::Duration};
+use std::io;
 
 use tokio::net::TcpListener;
 use url::Url;
 
 use super::{
     Handler, Placement, Portal, Refusal,
-    caller::{EVENT_AGENT, Outgoing},
     events::{FORM, Happening, TOKEN_LIFETIME, post},
     oauth::{Family, Pair},
     php::{EMPTY, Value, map},
     serve,
-    state::{App, ConnectorState, State, Status},
+    state::{App, ConnectorState, LineState, State, Status},
     view,
 };
 
@@ -53,6 +52,20 @@ impl LocalApp {
             installer: ADMINISTRATOR,
         }
     }
+
+    /// An application with pages, with every permission, installed by the administrator.
+    pub fn with_pages(
+        client_id: &str,
+        client_secret: &str,
+        install_url: &str,
+        handler_url: &str,
+    ) -> Self {
+        Self {
+            handler_url: handler_url.to_owned(),
+            with_interface: true,
+            ..Self::api_only(client_id, client_secret, install_url)
+        }
+    }
 }
 
 impl std::fmt::Debug for LocalApp {
@@ -71,6 +84,8 @@ pub struct Installation {
     pub application_token: String,
     /// The status the installation address answered; nothing where it did not.
     pub status: Option<u16>,
+    /// The installation page, of an application with pages.
+    pub page: Option<PageAnswer>,
 }
 
 /// A page of the application as shown in a frame.
@@ -82,6 +97,10 @@ pub struct PageAnswer {
     pub body: String,
     /// Where it redirects to.
     pub location: Option<String>,
+    /// Its `Content-Security-Policy`.
+    pub policy: Option<String>,
+    /// Whether it sets a cookie, which a browser would not keep in a frame.
+    pub sets_cookie: bool,
 }
 
 /// Which part of the portal sends an SMS.
@@ -112,50 +131,58 @@ impl Portal {
     /// Saves a local application's form. Without an interface its installation address gets `ONAPPINSTALL`, once; with
     /// one, it gets the form post of the installation page, and events wait for [`Portal::finish_installation`].
     pub async fn save_local_app(&self, app: LocalApp) -> Installation {
-        let application_token = self.secret();
-        let installed = !app.with_interface || app.install_url.is_empty();
-        {
-            let mut state = self.lock();
-            let scope = app
-                .scope
-                .split([',', ' '])
-                .filter(|scope| !scope.is_empty())
-                .map(str::to_owned)
-                .collect();
-            let saved = App {
-                client_id: app.client_id.clone(),
-                client_secret: app.client_secret.clone(),
-                application_token: application_token.clone(),
-                installed,
-                scope,
-                installer: app.installer,
-                install_url: app.install_url.clone(),
-                handler_url: app.handler_url.clone(),
-                version: 1,
-                refresh_tokens: Vec::new(),
-                event_tokens: std::collections::HashMap::new(),
+        let application_token = self.enter_local_app(app.clone());
+        if !app.with_interface {
+            return Installation {
+                application_token,
+                status: self.post_installation(&app.client_id).await,
+                page: None,
             };
-            state.apps.insert(app.client_id.clone(), saved);
         }
-        self.changed(None);
-        let status = if app.with_interface {
-            let page = self
-                .open_page(
-                    &app.client_id,
-                    &app.install_url,
-                    "DEFAULT",
-                    None,
-                    app.installer,
-                )
-                .await;
-            page.ok().map(|page| page.status)
-        } else {
-            self.post_installation(&app.client_id).await
-        };
+        let page = self
+            .open_page(
+                &app.client_id,
+                &app.install_url,
+                "DEFAULT",
+                None,
+                app.installer,
+            )
+            .await
+            .ok();
         Installation {
             application_token,
-            status,
+            status: page.as_ref().map(|page| page.status),
+            page,
         }
+    }
+
+    /// Saves a local application's form without telling anybody, as with an interface whose page nobody has opened yet;
+    /// its application token.
+    pub fn enter_local_app(&self, app: LocalApp) -> String {
+        let application_token = self.secret();
+        let scope = app
+            .scope
+            .split([',', ' '])
+            .filter(|scope| !scope.is_empty())
+            .map(str::to_owned)
+            .collect();
+        let saved = App {
+            installed: !app.with_interface || app.install_url.is_empty(),
+            client_id: app.client_id.clone(),
+            client_secret: app.client_secret,
+            application_token: application_token.clone(),
+            with_pages: app.with_interface,
+            scope,
+            installer: app.installer,
+            install_url: app.install_url,
+            handler_url: app.handler_url,
+            version: 1,
+            refresh_tokens: Vec::new(),
+            event_tokens: std::collections::HashMap::new(),
+        };
+        self.lock().apps.insert(app.client_id, saved);
+        self.changed(None);
+        application_token
     }
 
     /// Posts `ONAPPINSTALL` with a fresh pair of tokens to the installation address again; the status of the answer.
@@ -210,63 +237,6 @@ impl Portal {
             ("auth", auth),
         ])
         .to_form()
-    }
-
-    /// Opens a page of the application in a frame, as the browser of `user` does: a form post with that user's token.
-    /// `options` is the JSON of `PLACEMENT_OPTIONS`.
-    pub async fn open_page(
-        &self,
-        client_id: &str,
-        url: &str,
-        placement: &str,
-        options: Option<&str>,
-        user: i64,
-    ) -> io::Result<PageAnswer> {
-        let mut url = Url::parse(url).map_err(io::Error::other)?;
-        let body = {
-            let mut state = self.lock();
-            let pair = self.new_pair(&mut state, client_id, user, Family::Page(user));
-            let missing = || io::Error::other(Refusal::NoSuchApplication);
-            let app = state.apps.get(client_id).ok_or_else(missing)?;
-            url.query_pairs_mut()
-                .append_pair("DOMAIN", &self.domain())
-                .append_pair("PROTOCOL", "0")
-                .append_pair("LANG", self.behaviour().language)
-                .append_pair("APP_SID", &self.secret());
-            map([
-                ("AUTH_ID", pair.access.into()),
-                ("AUTH_EXPIRES", TOKEN_LIFETIME.into()),
-                ("REFRESH_ID", pair.refresh.into()),
-                ("SERVER_ENDPOINT", self.server_endpoint().into()),
-                ("APPLICATION_TOKEN", app.application_token.as_str().into()),
-                ("APPLICATION_SCOPE", app.scope.join(",").into()),
-                ("member_id", self.inner.member_id.as_str().into()),
-                ("status", "L".into()),
-                ("PLACEMENT", placement.into()),
-                ("PLACEMENT_OPTIONS", options.map(str::to_owned).into()),
-            ])
-            .to_form()
-        };
-        let mut page = Vec::new();
-        let request = Outgoing {
-            method: "POST",
-            url: &url,
-            agent: EVENT_AGENT,
-            content_type: Some(FORM),
-            body: body.as_bytes(),
-            timeout: Duration::from_secs(30),
-        };
-        let head = self
-            .world
-            .caller
-            .call(request, &mut |piece| page.extend_from_slice(piece))
-            .await?;
-        let body = String::from_utf8_lossy(&page).into_owned();
-        Ok(PageAnswer {
-            status: head.status,
-            body,
-            location: head.location,
-        })
     }
 
     /// What the installation page says with `BX24.installFinish()`.
@@ -505,6 +475,30 @@ impl Portal {
     /// The plan runs out.
     pub fn end_plan(&self) {
         self.set_plan(false);
+    }
+
+    /// The portal is deleted: REST says so, and the authorization server does not know it any more.
+    pub fn delete(&self) {
+        self.lock().deleted = true;
+        self.changed(None);
+    }
+
+    /// An open line that was there before the application: made by an administrator, with this queue and settings.
+    pub fn make_line(&self, name: &str, queue: &[i64], settings: &[(&str, &str)]) -> i64 {
+        let mut state = self.lock();
+        let id = state.next.line.take();
+        let member = |user: &i64| ("user".to_owned(), user.to_string());
+        let setting = |(key, value): &(&str, &str)| ((*key).to_owned(), Value::from(*value));
+        let line = LineState {
+            active: true,
+            name: name.to_owned(),
+            queue: queue.iter().map(member).collect(),
+            settings: settings.iter().map(setting).collect(),
+        };
+        state.lines.insert(id, line);
+        drop(state);
+        self.changed(None);
+        id
     }
 
     /// Every access token expires now.

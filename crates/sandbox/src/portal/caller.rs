@@ -45,6 +45,8 @@ pub(crate) struct Outgoing<'a> {
 pub(crate) struct Head {
     pub(crate) status: u16,
     pub(crate) location: Option<String>,
+    pub(crate) policy: Option<String>,
+    pub(crate) sets_cookie: bool,
     length: Option<usize>,
     chunked: bool,
     close: bool,
@@ -311,6 +313,8 @@ fn parse_head(text: &str) -> io::Result<Head> {
             "transfer-encoding" => head.chunked = value.eq_ignore_ascii_case("chunked"),
             "connection" => head.close = value.eq_ignore_ascii_case("close"),
             "location" => head.location = Some(value.to_owned()),
+            "content-security-policy" => head.policy = Some(value.to_owned()),
+            "set-cookie" => head.sets_cookie = true,
             _ => {}
         }
     }

@@ -35,7 +35,8 @@ use serde_json::json;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use super::{
-    Change, Fault, Portal, Refusal, Rule, Upload, World, files, state::State, view::Author,
+    Change, Fault, LocalApp, Portal, Refusal, Rule, Upload, World, files, state::State,
+    view::Author,
 };
 
 /// An operator may attach this much in all.
@@ -58,6 +59,7 @@ pub(crate) fn router() -> Router<Arc<World>> {
             get(faults).post(set_fault).delete(clear_faults),
         )
         .route("/sandbox/actions/{name}", post(action))
+        .route("/sandbox/apps", post(save_app))
         .route("/sandbox/calls", get(calls))
         .route("/sandbox/files/{id}", get(file))
         .route("/sandbox/changes", get(changes))
@@ -171,7 +173,15 @@ async fn state(Extract(world): World1, Query(which): Query<Which>) -> Response {
     let apps: Vec<_> = {
         let state = portal.lock();
         let apps = state.apps.values();
-        apps.map(|app| json!({ "client_id": app.client_id, "installed": app.installed, "version": app.version })).collect()
+        let shown = apps.map(|app| {
+            json!({
+                "client_id": app.client_id,
+                "installed": app.installed,
+                "version": app.version,
+                "with_pages": app.with_pages,
+            })
+        });
+        shown.collect()
     };
     let body = json!({
         "portal": {
@@ -186,6 +196,7 @@ async fn state(Extract(world): World1, Query(which): Query<Which>) -> Response {
         "lines": portal.lines(),
         "connectors": portal.connectors(),
         "handlers": portal.handlers(),
+        "placements": portal.placements(),
         "users": portal.users(),
         "counters": portal.counters(),
         "faults": fault_list(&portal),
@@ -359,6 +370,7 @@ struct Details {
     user: i64,
     connector: String,
     clean: bool,
+    admin: bool,
     seconds: u64,
     client_id: String,
 }
@@ -382,6 +394,7 @@ async fn action(
             was_on.then_some(()).ok_or(Refusal::NoSuchLine)
         }
         "dismiss-user" => portal.dismiss_user(details.user),
+        "set-admin" => portal.set_admin(details.user, details.admin),
         "finish-installation" => portal.finish_installation(&details.client_id),
         "uninstall" => {
             portal.uninstall(details.clean);
@@ -403,6 +416,14 @@ async fn action(
             portal.end_plan();
             Ok(())
         }
+        "pay-plan" => {
+            portal.set_plan(true);
+            Ok(())
+        }
+        "delete-portal" => {
+            portal.delete();
+            Ok(())
+        }
         "expire-tokens" => {
             portal.expire_tokens();
             Ok(())
@@ -422,6 +443,53 @@ async fn action(
         _ => return problem(StatusCode::NOT_FOUND, "There is no such action."),
     };
     done(result)
+}
+
+/// The form of a local application, as its administrator fills it in.
+#[derive(Deserialize)]
+struct AppForm {
+    handler_url: String,
+    #[serde(default)]
+    install_url: String,
+    #[serde(default)]
+    api_only: bool,
+    #[serde(default)]
+    scope: String,
+    #[serde(default = "administrator")]
+    user: i64,
+}
+
+fn administrator() -> i64 {
+    1
+}
+
+/// Saves such a form. The application's id and key exist from then on and are shown by the answer, which is after the
+/// installation was announced.
+async fn save_app(
+    Extract(world): World1,
+    Query(which): Query<Which>,
+    Json(form): Json<AppForm>,
+) -> Response {
+    let portal = portal!(world, which);
+    let chance = || uuid::Uuid::new_v4().simple().to_string();
+    let (id, number, secret) = (chance(), chance(), chance());
+    let client_id = format!("local.{}.{}", &id[..14], &number[..8]);
+    let mut app = LocalApp::api_only(&client_id, &secret, &form.install_url);
+    app.handler_url = form.handler_url;
+    app.with_interface = !form.api_only;
+    app.installer = form.user;
+    if !form.scope.trim().is_empty() {
+        app.scope = form.scope;
+    }
+    // An application with pages is installed by the browser that opens its page.
+    let status = if app.with_interface {
+        portal.enter_local_app(app);
+        None
+    } else {
+        portal.save_local_app(app).await.status
+    };
+    let body = json!({ "client_id": client_id, "client_secret": secret, "status": status });
+    (StatusCode::CREATED, Json(body)).into_response()
 }
 
 async fn calls(Extract(world): World1, Query(which): Query<Which>) -> Response {

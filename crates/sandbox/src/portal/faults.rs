@@ -29,6 +29,8 @@ pub enum Fault {
     InternalServerError,
     /// 502 with an HTML page, as a proxy in front of the portal writes it.
     HtmlBadGateway,
+    /// 200 with an HTML page, as a portal that is blocked or wants a login.
+    HtmlPage,
     /// The answer waits ([`Rule::milliseconds`]) before the call is executed.
     Slow,
     /// The connection is closed without an answer and without doing anything.
@@ -63,13 +65,14 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault, in the order the operator's page shows them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::QueryLimitExceeded,
         Self::OverloadLimit,
         Self::OperationTimeLimit,
         Self::ItemFailure,
         Self::InternalServerError,
         Self::HtmlBadGateway,
+        Self::HtmlPage,
         Self::Slow,
         Self::CutBefore,
         Self::CutAfter,
@@ -96,6 +99,7 @@ impl Fault {
             Self::ItemFailure => "One message refused inside a good answer",
             Self::InternalServerError => "Internal error (500)",
             Self::HtmlBadGateway => "Bad gateway, HTML page (502)",
+            Self::HtmlPage => "HTML page in place of REST (200)",
             Self::Slow => "Slow answers",
             Self::CutBefore => "Connection cut, nothing done",
             Self::CutAfter => "Connection cut after it was done",

@@ -221,7 +221,7 @@ impl Portal {
     }
 }
 
-/// What a browser or an application gets from a portal besides REST: short links, files, the authorization page.
+/// What a browser or an application gets from a portal besides REST: short links and files.
 pub(crate) async fn portal_file(
     Extract(world): Extract<Arc<World>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -235,9 +235,6 @@ pub(crate) async fn portal_file(
         return redirect;
     }
     let query = Value::from_form(uri.query().unwrap_or_default().as_bytes());
-    if path.trim_end_matches('/') == "oauth/authorize" {
-        return portal.authorize(&query);
-    }
     let state = portal.lock();
     if let Some(code) = path.strip_prefix('~') {
         let Some(id) = state.files_by_code.get(code) else {
@@ -262,7 +259,7 @@ pub(crate) async fn portal_file(
 }
 
 /// What a portal shows for a file that is gone: a page, with 200.
-fn login_page() -> Response {
+pub(crate) fn login_page() -> Response {
     let page = "<!DOCTYPE html><html><head><title>Authorization</title></head><body>Log in to Bitrix24</body></html>";
     (
         StatusCode::OK,

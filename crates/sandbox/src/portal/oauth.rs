@@ -4,7 +4,7 @@ use axum::{
     body::Bytes,
     extract::State as Extract,
     http::{HeaderMap, StatusCode, Uri},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use std::sync::Arc;
 
@@ -15,9 +15,6 @@ use super::{
     rest::{json, parameters},
     state::State,
 };
-
-/// How long an authorization code is good, in seconds.
-pub(crate) const CODE_LIFETIME: i64 = 30;
 
 /// Where a refresh token comes from: a pair renews its own family and leaves the others alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +57,11 @@ fn portal_of(world: &Arc<World>, token: &str) -> Option<Portal> {
     world.portal(number)
 }
 
+/// What is said about a portal that was deleted.
+fn gone() -> Response {
+    refused(StatusCode::NOT_FOUND, "", "Portal not found")
+}
+
 /// `GET` or `POST /oauth/token/`.
 pub(crate) async fn token(
     Extract(world): Extract<Arc<World>>,
@@ -83,6 +85,9 @@ pub(crate) async fn token(
     let Some(portal) = portal_of(&world, &proof) else {
         return refused(StatusCode::BAD_REQUEST, "invalid_grant", "Invalid grant");
     };
+    if portal.lock().deleted {
+        return gone();
+    }
     if let Some(delay) = portal
         .inner
         .faults
@@ -108,7 +113,17 @@ pub(crate) async fn app_info(
             "Wrong authorization data",
         );
     };
+    if let Some(delay) = portal
+        .inner
+        .faults
+        .delay(Fault::RefreshSlow, "app.info", &[])
+    {
+        tokio::time::sleep(delay).await;
+    }
     let state = portal.lock();
+    if state.deleted {
+        return gone();
+    }
     let app = state
         .tokens
         .get(&token)
@@ -244,36 +259,5 @@ impl Portal {
             expires,
             user,
         }
-    }
-
-    /// `GET /oauth/authorize/` on the portal: the browser goes back to the application with a code.
-    pub(crate) fn authorize(&self, query: &Value) -> Response {
-        let client_id = query.text_of("client_id");
-        let mut state = self.lock();
-        let Some(app) = state.apps.get(&client_id) else {
-            return refused(
-                StatusCode::BAD_REQUEST,
-                "invalid_client",
-                "Client not found",
-            );
-        };
-        let (user, scope, handler) = (app.installer, app.scope.join(","), app.handler_url.clone());
-        let code = self.secret();
-        let until = self.world.clock.seconds() + CODE_LIFETIME;
-        state.codes.insert(code.clone(), (client_id, user, until));
-        let back = map([
-            ("code", code.into()),
-            ("state", query.text_of("state").into()),
-            ("domain", self.domain().into()),
-            ("member_id", self.inner.member_id.as_str().into()),
-            ("scope", scope.into()),
-            (
-                "server_domain",
-                self.world.url.trim_start_matches("http://").into(),
-            ),
-        ]);
-        let separator = if handler.contains('?') { '&' } else { '?' };
-        let location = format!("{handler}{separator}{}", back.to_form());
-        (StatusCode::FOUND, [("location", location)]).into_response()
     }
 }

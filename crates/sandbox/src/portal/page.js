@@ -359,6 +359,8 @@ const ACTIONS = [
   ["Save the application form again", "update-app"],
   ["Rename the portal", "rename"],
   ["End the plan", "end-plan", {}, "End the plan? REST stops working."],
+  ["Pay the plan again", "pay-plan"],
+  ["Delete the portal", "delete-portal", {}, "Delete the portal? Nothing brings it back."],
   ["Uninstall the application", "uninstall", { clean: false }, "Uninstall the application from this portal?"],
 ];
 
@@ -406,6 +408,7 @@ function drawState(state) {
   document.title = `${state.portal.name} – open line`;
   element("portal").textContent = state.portal.name;
   element("links").replaceChildren(...state.links.map((link) => make("a", { href: link.url }, link.label)));
+  element("applications").href = `/apps.html?portal=${view.portal}`;
   element("portal-choice").hidden = state.portals.length < 2;
   fill("portals", state.portals.map((portal) => [portal.number, portal.name]), view.portal);
   const operators = state.users.filter((user) => user.active);

@@ -1,4 +1,4 @@
-//! The operator's page: three files compiled in, no other origin, no inline script.
+//! The operator's page and the page of applications: files compiled in, no other origin, no inline script.
 
 use std::sync::Arc;
 
@@ -24,6 +24,14 @@ pub(crate) fn router() -> Router<Arc<World>> {
         .route(
             "/page.js",
             get(|| async { file("text/javascript; charset=utf-8", include_str!("page.js")) }),
+        )
+        .route(
+            "/apps.html",
+            get(|| async { file("text/html; charset=utf-8", include_str!("apps.html")) }),
+        )
+        .route(
+            "/apps.js",
+            get(|| async { file("text/javascript; charset=utf-8", include_str!("apps.js")) }),
         )
         .route(
             "/page.css",

@@ -13,7 +13,7 @@ use axum::{
 use tokio::time::Instant;
 
 use super::{
-    Behaviour, Call, Fault, Portal, World, clock, control, files, messages,
+    Behaviour, Call, Fault, Portal, World, clock, consent, control, files, frames, messages,
     methods::{self, Method},
     oauth, page,
     php::{EMPTY, Value, map},
@@ -178,10 +178,13 @@ pub(crate) fn router(world: Arc<World>) -> Router {
         .route("/p/{portal}/{*path}", get(files::portal_file))
         .route("/oauth/token/", any(oauth::token))
         .route("/oauth/token", any(oauth::token))
+        .route("/oauth/authorize/", any(consent::of_host))
+        .route("/p/{portal}/oauth/authorize/", any(consent::of_portal))
         .route("/rest/app.info", any(oauth::app_info))
         .route("/rest/app.info.json", any(oauth::app_info));
     root.merge(page::router())
         .merge(control::router())
+        .merge(frames::router())
         .layer(DefaultBodyLimit::max(BODY_MAXIMUM))
         .with_state(world)
 }
@@ -242,6 +245,10 @@ impl Portal {
         if faults.strikes(Fault::HtmlBadGateway, method, &chats) {
             self.log(start, method, &parameters, 502, None);
             return bad_gateway();
+        }
+        if faults.strikes(Fault::HtmlPage, method, &chats) {
+            self.log(start, method, &parameters, 200, None);
+            return files::login_page();
         }
         let outcome = match admitted.and_then(|()| self.fails(method, &chats)) {
             Ok(()) => self.authorized(method, &parameters).await,
@@ -362,6 +369,9 @@ impl Portal {
     fn identify(&self, token: &str) -> Result<(String, i64), Failure> {
         let now = self.world.clock.seconds();
         let state = self.lock();
+        if state.deleted {
+            return Err(Failure::new(500, "PORTAL_DELETED", "Portal was deleted"));
+        }
         let Some(found) = state.tokens.get(token) else {
             return Err(Failure::new(
                 401,

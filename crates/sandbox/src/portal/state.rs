@@ -25,6 +25,8 @@ pub(crate) struct App {
     pub(crate) application_token: String,
     /// `false` until `installFinish` of an application with an interface.
     pub(crate) installed: bool,
+    /// Not "uses API only".
+    pub(crate) with_pages: bool,
     pub(crate) scope: Vec<String>,
     pub(crate) installer: i64,
     pub(crate) install_url: String,
@@ -162,6 +164,7 @@ pub(crate) type UserCode = (String, i64, String, i64);
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) plan_active: bool,
+    pub(crate) deleted: bool,
     pub(crate) users: BTreeMap<i64, User>,
     pub(crate) apps: BTreeMap<String, App>,
     pub(crate) tokens: HashMap<String, Token>,
@@ -237,6 +240,7 @@ impl State {
         };
         Self {
             plan_active: true,
+            deleted: false,
             users: BTreeMap::from(users),
             apps: BTreeMap::new(),
             tokens: HashMap::new(),

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod frames;
 mod installation;
 mod messages;
 mod rest;

@@ -11,7 +11,9 @@ use super::{
     operation::{Call, Conflicts, Described, Field, Operation, Outcome, Purpose, Shape},
     page::Page,
     problem::Problem,
+    rule::Rule,
     rules,
+    view::View,
 };
 use crate::{
     account::{self, SyncError},
@@ -105,37 +107,45 @@ pub(super) const OBJECTS: &[Described] = &[
 pub(super) const OPERATIONS: &[Operation] = &[
     Operation {
         summary: "List WhatsApp Business accounts",
-        ..Operation::list(PATH, TAG, "Account", |call| Box::pin(ready(list(&call))))
+        ..Operation::list(PATH, TAG, "Account", Rule::Users, |call| {
+            Box::pin(ready(list(&call)))
+        })
     },
     Operation {
         summary: "Enter a WhatsApp Business account",
         description: "Nothing is sent to Meta yet; sync does that.",
-        ..Operation::create(PATH, TAG, "NewAccount", "Account", |call| {
+        ..Operation::create(PATH, TAG, "NewAccount", "Account", Rule::Users, |call| {
             Box::pin(create(call))
         })
     },
     Operation {
         summary: "Show a WhatsApp Business account",
-        ..Operation::get(ONE, TAG, "Account", |call| Box::pin(ready(get(&call))))
+        ..Operation::get(ONE, TAG, "Account", Rule::Users, |call| {
+            Box::pin(ready(get(&call)))
+        })
     },
     Operation {
         summary: "Change a WhatsApp Business account",
-        ..Operation::change(ONE, TAG, "AccountChange", "Account", |call| {
+        ..Operation::change(ONE, TAG, "AccountChange", "Account", Rule::Users, |call| {
             Box::pin(change(call))
         })
     },
     Operation {
         summary: "Remove a WhatsApp Business account",
         description: "Refused while it has numbers.",
-        ..Operation::delete(ONE, TAG, |call| Box::pin(delete(call)))
+        ..Operation::delete(ONE, TAG, Rule::Users, |call| Box::pin(delete(call)))
     },
     Operation {
         summary: "Sync with Meta",
         description: "Subscribes the application to the account's callbacks and asks for the account's numbers.",
         refusals: &[502],
-        ..Operation::act("/api/v1/waba/accounts/{id}/sync", TAG, "Sync", |call| {
-            Box::pin(sync(call))
-        })
+        ..Operation::act(
+            "/api/v1/waba/accounts/{id}/sync",
+            TAG,
+            "Sync",
+            Rule::Users,
+            |call| Box::pin(sync(call)),
+        )
     },
 ];
 
@@ -162,7 +172,7 @@ fn read(fields: &mut Fields) -> AccountChange {
 }
 
 /// What is set up already and stands against the change.
-fn conflicts(registry: &Registry, change: &AccountChange, own: Option<Uuid>) -> Conflicts {
+fn conflicts(registry: &View, change: &AccountChange, own: Option<Uuid>) -> Conflicts {
     let mut conflicts = Conflicts::new();
     if change
         .app_id
@@ -172,6 +182,7 @@ fn conflicts(registry: &Registry, change: &AccountChange, own: Option<Uuid>) -> 
     }
     let twin = change.waba_id.as_ref().and_then(|waba_id| {
         registry
+            .whole()
             .accounts
             .values()
             .find(|account| account.waba_id == *waba_id && Some(account.id) != own)
@@ -181,10 +192,14 @@ fn conflicts(registry: &Registry, change: &AccountChange, own: Option<Uuid>) -> 
             .waba_apps
             .get(&twin.app_id)
             .map_or("", |app| &app.name);
-        let message = format!(
-            "is already entered as account {} of application \"{app}\"",
-            twin.id
-        );
+        let message = if registry.accounts.contains_key(&twin.id) {
+            format!(
+                "is already entered as account {} of application \"{app}\"",
+                twin.id
+            )
+        } else {
+            "is already entered by another user".to_owned()
+        };
         conflicts.push(("waba_id", message));
     }
     conflicts

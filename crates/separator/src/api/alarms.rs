@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{
     operation::{Call, Described, Field, Operation, Outcome, Purpose, Shape},
     page::Page,
+    rule::Rule,
 };
 use crate::store::browse::{self, Alarm};
 
@@ -41,7 +42,7 @@ pub(super) const OBJECTS: &[Described] = &[Described {
 pub(super) const OPERATIONS: &[Operation] = &[Operation {
     summary: "List open alarms",
     description: "Newest first.",
-    ..Operation::list("/api/v1/alarms", "Alarms", "Alarm", |call| {
+    ..Operation::list("/api/v1/alarms", "Alarms", "Alarm", Rule::Users, |call| {
         Box::pin(list(call))
     })
 }];
@@ -60,6 +61,6 @@ async fn list(call: Call) -> Outcome {
     let mut query = call.query();
     let page = Page::read(&mut query);
     query.finish()?;
-    let rows = browse::alarms(&call.app.store, page.window()).await?;
+    let rows = browse::alarms(&call.app.store, &call.reach(), page.window()).await?;
     Ok(page.of_rows(rows, |alarm| alarm.id, show))
 }

@@ -10,7 +10,9 @@ use super::{
     operation::{Call, Conflicts, Described, Field, Operation, Outcome, Purpose, Shape},
     page::Page,
     problem::Problem,
+    rule::Rule,
     rules,
+    view::View,
 };
 use crate::{
     registry::{BitrixApp, Registry, Site},
@@ -80,29 +82,43 @@ pub(super) const OBJECTS: &[Described] = &[Described {
 pub(super) const OPERATIONS: &[Operation] = &[
     Operation {
         summary: "List Bitrix24 applications",
-        ..Operation::list(PATH, TAG, "BitrixApp", |call| Box::pin(ready(list(&call))))
+        ..Operation::list(PATH, TAG, "BitrixApp", Rule::Users, |call| {
+            Box::pin(ready(list(&call)))
+        })
     },
     Operation {
         summary: "Enter a Bitrix24 application",
         description: "The answer shows the addresses to be entered in Bitrix24.",
-        ..Operation::create(PATH, TAG, "NewBitrixApp", "BitrixApp", |call| {
-            Box::pin(create(call))
-        })
+        ..Operation::create(
+            PATH,
+            TAG,
+            "NewBitrixApp",
+            "BitrixApp",
+            Rule::Users,
+            |call| Box::pin(create(call)),
+        )
     },
     Operation {
         summary: "Show a Bitrix24 application",
-        ..Operation::get(ONE, TAG, "BitrixApp", |call| Box::pin(ready(get(&call))))
+        ..Operation::get(ONE, TAG, "BitrixApp", Rule::Users, |call| {
+            Box::pin(ready(get(&call)))
+        })
     },
     Operation {
         summary: "Change a Bitrix24 application",
-        ..Operation::change(ONE, TAG, "BitrixAppChange", "BitrixApp", |call| {
-            Box::pin(change(call))
-        })
+        ..Operation::change(
+            ONE,
+            TAG,
+            "BitrixAppChange",
+            "BitrixApp",
+            Rule::Users,
+            |call| Box::pin(change(call)),
+        )
     },
     Operation {
         summary: "Remove a Bitrix24 application",
         description: "Refused while it has instances.",
-        ..Operation::delete(ONE, TAG, |call| Box::pin(delete(call)))
+        ..Operation::delete(ONE, TAG, Rule::Users, |call| Box::pin(delete(call)))
     },
 ];
 
@@ -135,7 +151,7 @@ fn read(fields: &mut Fields) -> BitrixAppChange {
 }
 
 /// What is set up already and stands against the change.
-fn conflicts(registry: &Registry, change: &BitrixAppChange, own: Option<Uuid>) -> Conflicts {
+fn conflicts(registry: &View, change: &BitrixAppChange, own: Option<Uuid>) -> Conflicts {
     let mut conflicts = Conflicts::new();
     if change
         .site_id
@@ -145,15 +161,18 @@ fn conflicts(registry: &Registry, change: &BitrixAppChange, own: Option<Uuid>) -
     }
     let twin = change.client_id.as_ref().and_then(|client_id| {
         registry
+            .whole()
             .bitrix_apps
             .values()
             .find(|app| app.client_id == *client_id && Some(app.id) != own)
     });
     if let Some(twin) = twin {
-        conflicts.push((
-            "client_id",
-            format!("is already entered as application \"{}\"", twin.name),
-        ));
+        let message = if registry.bitrix_apps.contains_key(&twin.id) {
+            format!("is already entered as application \"{}\"", twin.name)
+        } else {
+            "is already entered by another user".to_owned()
+        };
+        conflicts.push(("client_id", message));
     }
     conflicts
 }

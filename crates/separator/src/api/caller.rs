@@ -1,65 +1,146 @@
-//! Who is asking, and what the asker may do.
+//! Who is asking.
 
-use std::sync::Arc;
-
-use axum::{
-    extract::FromRequestParts,
-    http::{HeaderMap, StatusCode, header, request::Parts},
-};
+use axum::http::{HeaderMap, Method, StatusCode, header, request::Parts};
 use uuid::Uuid;
 
-use super::{operation::Operation, problem::Problem};
+use super::{client::Client, problem::Problem};
 use crate::{
     app::App,
-    users::{self, KeyCheck, Role},
+    registry::InstanceState,
+    users::{
+        self, KeyCheck, Role,
+        frame::{self, Person},
+        session,
+    },
 };
 
-/// The user behind a request: proof that its key was checked.
+/// Whoever is behind a request: proof that a key, a session or a frame's token was checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    /// Somebody who has an account with us.
+    User(User),
+    /// Somebody inside a portal.
+    Portal(Person),
+}
+
+/// A user and how we know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Caller {
+pub struct User {
     /// Our id of the user.
-    pub user_id: Uuid,
+    pub id: Uuid,
     /// What the user may do.
     pub role: Role,
+    /// How we know.
+    pub by: By,
+}
+
+/// How we know a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// By the API key with this id.
+    Key(Uuid),
+    /// By the session of a browser with this id.
+    Session(Uuid),
 }
 
 impl Caller {
-    /// The one place where it is decided who may do what. Both roles may do everything that the API
-    /// offers so far: users and keys are made by command, and portals and numbers do not belong to
-    /// single integrators yet.
-    pub(super) fn may(self, _operation: &Operation) -> bool {
-        match self.role {
-            Role::Admin | Role::Integrator => true,
+    /// The user, where it is one.
+    pub fn user(&self) -> Option<&User> {
+        match self {
+            Self::User(user) => Some(user),
+            Self::Portal(_) => None,
         }
     }
-}
 
-impl FromRequestParts<Arc<App>> for Caller {
-    type Rejection = Problem;
+    /// A name for programs that no other caller has.
+    pub(super) fn place(&self) -> String {
+        match self {
+            Self::User(user) => user.id.to_string(),
+            Self::Portal(person) => format!("{}/{}", person.instance, person.user_id),
+        }
+    }
 
-    /// Checks `Authorization: Bearer KEY` (RFC 6750). What is refused is counted.
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let Some(key) = bearer(&parts.headers) else {
-            app.metrics.count("api_refused", "no_key");
-            return Err(Problem::unauthorized(
-                "a key is needed: Authorization: Bearer KEY",
-                false,
-            ));
+    /// Finds out who asks: `Authorization: Bearer` with a key or a frame's token (RFC 6750), else the cookie of a
+    /// browser's session. What is refused is counted.
+    pub(super) async fn of(app: &App, head: &Parts, client: &Client) -> Result<Self, Problem> {
+        let refused = |reason: &'static str, problem: Problem| {
+            app.metrics.count("api_refused", reason);
+            problem
         };
-        match users::check_manage_key(&app.store, key).await? {
-            KeyCheck::Valid { user_id, role } => Ok(Self { user_id, role }),
-            KeyCheck::OtherScope => {
-                app.metrics.count("api_refused", "scope");
-                Err(Problem::new(
+        if let Some(token) = bearer(&head.headers) {
+            let found = if token.starts_with(frame::PREFIX) {
+                Self::by_frame(app, token)
+            } else {
+                Self::by_key(app, token).await
+            };
+            return found.map_err(|(reason, problem)| refused(reason, problem));
+        }
+        let Some(token) = session::token(&head.headers, client.is_local()) else {
+            let text = "a key is needed: Authorization: Bearer KEY";
+            return Err(refused("no_key", Problem::unauthorized(text, false)));
+        };
+        let Some(found) = session::check(&app.store, app.clock.now(), token).await? else {
+            let text = "the session has ended; sign in again";
+            return Err(refused("session", Problem::unauthorized(text, false)));
+        };
+        // A cookie comes along whoever's page makes the browser ask.
+        let changes = !matches!(head.method, Method::GET | Method::HEAD);
+        if changes && client.asks_itself(&head.headers) != Some(true) {
+            let text = "a session may make changes only from pages of Separator itself";
+            return Err(refused("origin", Problem::new(StatusCode::FORBIDDEN, text)));
+        }
+        if changes && !is_json(&head.headers) {
+            let text = "the body must be JSON: Content-Type: application/json";
+            let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text);
+            return Err(refused("content_type", problem));
+        }
+        Ok(Self::User(User {
+            id: found.user_id,
+            role: found.role,
+            by: By::Session(found.id),
+        }))
+    }
+
+    async fn by_key(app: &App, key: &str) -> Result<Self, (&'static str, Problem)> {
+        let checked = users::check_manage_key(&app.store, app.clock.now(), key)
+            .await
+            .map_err(|error| ("database", error.into()))?;
+        match checked {
+            KeyCheck::Valid {
+                key_id,
+                user_id,
+                role,
+            } => Ok(Self::User(User {
+                id: user_id,
+                role,
+                by: By::Key(key_id),
+            })),
+            KeyCheck::OtherScope => Err((
+                "scope",
+                Problem::new(
                     StatusCode::FORBIDDEN,
                     "this key is for callbacks; the API needs a key of the scope manage",
-                ))
-            }
-            KeyCheck::Unknown => {
-                app.metrics.count("api_refused", "wrong_key");
-                Err(Problem::unauthorized("this key is not valid", true))
-            }
+                ),
+            )),
+            KeyCheck::Unknown => Err((
+                "wrong_key",
+                Problem::unauthorized("this key is not valid", true),
+            )),
         }
+    }
+
+    fn by_frame(app: &App, token: &str) -> Result<Self, (&'static str, Problem)> {
+        let registry = app.directory.snapshot();
+        let person = frame::verify(&app.sealer, token, app.clock.now()).filter(|person| {
+            registry
+                .instances
+                .get(&person.instance)
+                .is_some_and(|instance| instance.state != InstanceState::Uninstalled)
+        });
+        person.map(Self::Portal).ok_or_else(|| {
+            let text = "this page was open for too long; close it in Bitrix24 and open it again";
+            ("frame", Problem::unauthorized(text, true))
+        })
     }
 }
 
@@ -72,6 +153,20 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
         .split_once(' ')?;
     let key = key.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !key.is_empty()).then_some(key)
+}
+
+/// Whether a body is JSON, or there is none. Forms of other sites cannot send JSON.
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(kind) = headers.get(header::CONTENT_TYPE) else {
+        return headers
+            .get(header::CONTENT_LENGTH)
+            .is_none_or(|length| length == "0");
+    };
+    kind.to_str().is_ok_and(|kind| {
+        kind.split(';')
+            .next()
+            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+    })
 }
 
 #[cfg(test)]
@@ -98,16 +193,17 @@ mod tests {
     }
 
     #[test]
-    fn both_roles_may_use_the_whole_api() {
-        for role in [Role::Admin, Role::Integrator] {
-            let caller = Caller {
-                user_id: Uuid::nil(),
-                role,
-            };
-            assert!(
-                crate::api::operations().all(|operation| caller.may(operation)),
-                "{role}"
-            );
-        }
+    fn forms_are_told_from_json() {
+        let kind = |kind: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, kind.parse().unwrap());
+            is_json(&headers)
+        };
+        assert!(kind("application/json") && kind("Application/JSON; charset=utf-8"));
+        assert!(!kind("text/plain") && !kind("application/x-www-form-urlencoded"));
+        let mut headers = HeaderMap::new();
+        assert!(is_json(&headers));
+        headers.insert(header::CONTENT_LENGTH, "5".parse().unwrap());
+        assert!(!is_json(&headers));
     }
 }

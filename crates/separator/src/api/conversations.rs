@@ -7,6 +7,7 @@ use super::{
     page::Page,
     phones,
     problem::Problem,
+    rule::Rule,
 };
 use crate::{
     store::browse::{self, Conversation},
@@ -83,7 +84,9 @@ pub(super) const OBJECTS: &[Described] = &[
 
 pub(super) const OPERATIONS: &[Operation] = &[Operation {
     summary: "List conversations of a number",
-    ..Operation::list(PATH, TAG, "Conversation", |call| Box::pin(list(call)))
+    ..Operation::list(PATH, TAG, "Conversation", Rule::Users, |call| {
+        Box::pin(list(call))
+    })
 }];
 
 fn show(conversation: &Conversation, now: Millis) -> Value {
@@ -111,7 +114,7 @@ async fn list(call: Call) -> Outcome {
     let mut query = call.query();
     let page = Page::read(&mut query);
     query.finish()?;
-    let rows = browse::conversations(&call.app.store, phone, page.window()).await?;
+    let rows = browse::conversations(&call.app.store, &call.reach(), phone, page.window()).await?;
     let now = call.app.clock.now();
     Ok(page.of_rows(
         rows,

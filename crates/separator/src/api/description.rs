@@ -113,9 +113,11 @@ fn describe_operation(operation: &Operation) -> utoipa::openapi::path::Operation
         .tag(operation.tag)
         .summary(Some(operation.summary))
         .operation_id(Some(operation_id(operation)));
-    if !operation.description.is_empty() {
-        described = described.description(Some(operation.description));
-    }
+    let rule = operation.rule.words();
+    described = described.description(Some(match operation.description {
+        "" => rule.to_owned(),
+        text => format!("{text} {rule}"),
+    }));
     if operation.path.contains("{id}") {
         described = described.parameter(
             ParameterBuilder::new()

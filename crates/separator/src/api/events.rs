@@ -6,6 +6,7 @@ use super::{
     operation::{Call, Described, Field, Operation, Outcome, Parameter, Purpose, Shape},
     page::Page,
     problem::Problem,
+    rule::Rule,
     rules,
 };
 use crate::{
@@ -90,11 +91,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
                 description: "Kept for this reason.",
             },
         ],
-        ..Operation::list(PATH, TAG, "Event", |call| Box::pin(list(call)))
+        ..Operation::list(PATH, TAG, "Event", Rule::Users, |call| Box::pin(list(call)))
     },
     Operation {
         summary: "Show a kept callback with its body",
-        ..Operation::get(ONE, TAG, "Event", |call| Box::pin(get(call)))
+        ..Operation::get(ONE, TAG, "Event", Rule::Users, |call| Box::pin(get(call)))
     },
 ];
 
@@ -149,6 +150,7 @@ async fn list(call: Call) -> Outcome {
     query.finish()?;
     let rows = browse::events(
         &call.app.store,
+        &call.reach(),
         source.as_ref(),
         state.as_ref(),
         page.window(),
@@ -160,7 +162,7 @@ async fn list(call: Call) -> Outcome {
 
 async fn get(call: Call) -> Outcome {
     let id = call.id(WHAT)?;
-    let (event, body) = browse::event(&call.app.store, id)
+    let (event, body) = browse::event(&call.app.store, &call.reach(), id)
         .await?
         .ok_or_else(|| Problem::unknown(WHAT))?;
     Ok(show(&event, &call.registry(), Some(&body)))

@@ -9,7 +9,6 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Answer,
-    caller::Caller,
     operation::{Call, Operation},
     problem::Problem,
 };
@@ -29,13 +28,16 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_mins(2);
 pub(super) async fn once(
     operation: &'static Operation,
     call: Call,
-    caller: Caller,
     head: &Parts,
 ) -> Result<Answer, Problem> {
     let Some(key) = key(&head.headers)? else {
         return Answer::work(operation, call).await;
     };
-    let place = sha256_hex(&format!("{} {} {key}", caller.user_id, head.uri.path()));
+    let place = sha256_hex(&format!(
+        "{} {} {key}",
+        call.caller.place(),
+        head.uri.path()
+    ));
     let app = std::sync::Arc::clone(&call.app);
     let now = app.clock.now();
     match idempotency::claim(&app.store, &place, &request_hash(&call), now).await? {

@@ -10,6 +10,7 @@ use super::{
     operation::{Call, Described, Field, Operation, Outcome, Purpose, Shape},
     page::Page,
     problem::Problem,
+    rule::Rule,
     rules,
 };
 use crate::{
@@ -132,22 +133,31 @@ pub(super) const OBJECTS: &[Described] = &[
 pub(super) const OPERATIONS: &[Operation] = &[
     Operation {
         summary: "List instances",
-        ..Operation::list(PATH, TAG, "Instance", |call| Box::pin(ready(list(&call))))
+        ..Operation::list(PATH, TAG, "Instance", Rule::Known, |call| {
+            Box::pin(ready(list(&call)))
+        })
     },
     Operation {
         summary: "Show an instance",
-        ..Operation::get(ONE, TAG, "Instance", |call| Box::pin(ready(get(&call))))
+        ..Operation::get(ONE, TAG, "Instance", Rule::Known, |call| {
+            Box::pin(ready(get(&call)))
+        })
     },
     Operation {
         summary: "Change the pace of an instance",
-        ..Operation::change(ONE, TAG, "InstanceChange", "Instance", |call| {
-            Box::pin(change(call))
-        })
+        ..Operation::change(
+            ONE,
+            TAG,
+            "InstanceChange",
+            "Instance",
+            Rule::Users,
+            |call| Box::pin(change(call)),
+        )
     },
     Operation {
         summary: "Remove an uninstalled instance",
         description: "Refused while the application is installed on the portal, or a number is linked to it.",
-        ..Operation::delete(ONE, TAG, |call| Box::pin(delete(call)))
+        ..Operation::delete(ONE, TAG, Rule::Users, |call| Box::pin(delete(call)))
     },
 ];
 

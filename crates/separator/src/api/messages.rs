@@ -8,6 +8,7 @@ use super::{
     operation::{Call, Described, Field, Operation, Outcome, Parameter, Purpose, Shape},
     page::Page,
     problem::Problem,
+    rule::Rule,
     rules,
 };
 use crate::{
@@ -248,26 +249,36 @@ pub(super) const OPERATIONS: &[Operation] = &[
         summary: "Look for messages",
         description: "Newest first.",
         query: FILTER,
-        ..Operation::list(PATH, TAG, "Message", |call| Box::pin(list(call)))
+        ..Operation::list(PATH, TAG, "Message", Rule::Users, |call| {
+            Box::pin(list(call))
+        })
     },
     Operation {
         summary: "Show a message and its journey",
-        ..Operation::get(ONE, TAG, "Message", |call| Box::pin(get(call)))
+        ..Operation::get(ONE, TAG, "Message", Rule::Users, |call| Box::pin(get(call)))
     },
     Operation {
         summary: "Try a message again",
         description: "Only a message that failed; others are refused with 409.",
-        ..Operation::act("/api/v1/messages/{id}/retry", TAG, "Message", |call| {
-            Box::pin(retry(call))
-        })
+        ..Operation::act(
+            "/api/v1/messages/{id}/retry",
+            TAG,
+            "Message",
+            Rule::Users,
+            |call| Box::pin(retry(call)),
+        )
     },
     Operation {
         summary: "Try messages again",
         description: "All that fit the filter, the oldest first. Without a filter: all that failed.",
         body: Some("RetryFilter"),
-        ..Operation::act("/api/v1/messages/retry", TAG, "Retried", |call| {
-            Box::pin(retry_all(call))
-        })
+        ..Operation::act(
+            "/api/v1/messages/retry",
+            TAG,
+            "Retried",
+            Rule::Users,
+            |call| Box::pin(retry_all(call)),
+        )
     },
 ];
 
@@ -314,7 +325,7 @@ fn journey(stored: &str) -> Value {
 
 /// Shows a message with its journey.
 pub(super) async fn one(call: &Call, id: Uuid) -> Outcome {
-    let message = browse::message(&call.app.store, id).await?;
+    let message = browse::message(&call.app.store, &call.reach(), id).await?;
     message
         .as_ref()
         .map(show_with_journey)
@@ -360,7 +371,7 @@ async fn list(call: Call) -> Outcome {
     let page = Page::read(&mut query);
     let filter = filter(&mut query, &call.registry());
     query.finish()?;
-    let rows = browse::messages(&call.app.store, &filter, page.window()).await?;
+    let rows = browse::messages(&call.app.store, &call.reach(), &filter, page.window()).await?;
     Ok(page.of_rows(rows, |message| message.id, show))
 }
 
@@ -405,7 +416,7 @@ async fn retry_all(call: Call) -> Outcome {
         below: None,
         limit: MOST_RETRIES,
     };
-    let mut found = browse::messages(&call.app.store, &filter, window).await?;
+    let mut found = browse::messages(&call.app.store, &call.reach(), &filter, window).await?;
     let more = found.len() == MOST_RETRIES;
     // In the order in which they were written.
     found.reverse();

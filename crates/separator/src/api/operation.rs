@@ -8,10 +8,17 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
+    caller::Caller,
+    client::Client,
     fields::{Fields, Mode, Query},
     problem::{FieldError, Problem},
+    rule::Rule,
+    view::View,
 };
-use crate::{app::App, registry::Registry, store};
+use crate::{
+    app::App,
+    store::{self, browse::Reach},
+};
 
 /// The type of a field, as far as a reader of the description needs it.
 #[derive(Debug, Clone, Copy)]
@@ -262,11 +269,22 @@ pub(super) struct Operation {
     pub(super) location: Option<&'static str>,
     /// Statuses of refusals besides those that every operation of its kind has.
     pub(super) refusals: &'static [u16],
+    /// Who may call it.
+    pub(super) rule: Rule,
     pub(super) run: fn(Call) -> Running,
 }
 
 impl Operation {
-    const BASE: Self = Self {
+    /// An operation with this rule. It is a parameter, here and below, so that no operation is without one.
+    const fn of(rule: Rule, run: fn(Call) -> Running) -> Self {
+        Self {
+            rule,
+            run,
+            ..Self::EMPTY
+        }
+    }
+
+    const EMPTY: Self = Self {
         verb: Verb::Get,
         path: "",
         tag: "",
@@ -278,6 +296,7 @@ impl Operation {
         answers: Answers::Nothing,
         location: None,
         refusals: &[],
+        rule: Rule::Administrators,
         run: |_| Box::pin(async { Ok(Value::Null) }),
     };
 
@@ -286,14 +305,14 @@ impl Operation {
         path: &'static str,
         tag: &'static str,
         name: &'static str,
+        rule: Rule,
         run: fn(Call) -> Running,
     ) -> Self {
         Self {
             path,
             tag,
             answers: Answers::Page(name),
-            run,
-            ..Self::BASE
+            ..Self::of(rule, run)
         }
     }
 
@@ -302,14 +321,14 @@ impl Operation {
         path: &'static str,
         tag: &'static str,
         name: &'static str,
+        rule: Rule,
         run: fn(Call) -> Running,
     ) -> Self {
         Self {
             path,
             tag,
             answers: Answers::One(name),
-            run,
-            ..Self::BASE
+            ..Self::of(rule, run)
         }
     }
 
@@ -319,6 +338,7 @@ impl Operation {
         tag: &'static str,
         body: &'static str,
         name: &'static str,
+        rule: Rule,
         run: fn(Call) -> Running,
     ) -> Self {
         Self {
@@ -329,8 +349,7 @@ impl Operation {
             status: StatusCode::CREATED,
             answers: Answers::One(name),
             location: Some(path),
-            run,
-            ..Self::BASE
+            ..Self::of(rule, run)
         }
     }
 
@@ -339,6 +358,7 @@ impl Operation {
         path: &'static str,
         tag: &'static str,
         name: &'static str,
+        rule: Rule,
         run: fn(Call) -> Running,
     ) -> Self {
         Self {
@@ -346,8 +366,7 @@ impl Operation {
             path,
             tag,
             answers: Answers::One(name),
-            run,
-            ..Self::BASE
+            ..Self::of(rule, run)
         }
     }
 
@@ -357,6 +376,7 @@ impl Operation {
         tag: &'static str,
         body: &'static str,
         name: &'static str,
+        rule: Rule,
         run: fn(Call) -> Running,
     ) -> Self {
         Self {
@@ -365,8 +385,7 @@ impl Operation {
             tag,
             body: Some(body),
             answers: Answers::One(name),
-            run,
-            ..Self::BASE
+            ..Self::of(rule, run)
         }
     }
 
@@ -374,6 +393,7 @@ impl Operation {
     pub(super) const fn delete(
         path: &'static str,
         tag: &'static str,
+        rule: Rule,
         run: fn(Call) -> Running,
     ) -> Self {
         Self {
@@ -382,8 +402,7 @@ impl Operation {
             tag,
             status: StatusCode::NO_CONTENT,
             refusals: &[409],
-            run,
-            ..Self::BASE
+            ..Self::of(rule, run)
         }
     }
 }
@@ -393,6 +412,10 @@ impl Operation {
 pub(super) struct Call {
     /// The running program.
     pub(super) app: Arc<App>,
+    /// Who makes it.
+    pub(super) caller: Caller,
+    /// With what it is made.
+    pub(super) client: Client,
     /// The `{id}` of the path, as it was sent.
     pub(super) id: Option<String>,
     /// The query, as it was sent.
@@ -432,13 +455,18 @@ impl Call {
         self.fields(described, Mode::Create)
     }
 
-    /// What is set up now.
-    pub(super) fn registry(&self) -> Arc<Registry> {
-        self.app.directory.snapshot()
+    /// What is set up now, as far as the caller may see it.
+    pub(super) fn registry(&self) -> View {
+        View::of(&self.caller, self.app.directory.snapshot())
+    }
+
+    /// Whose messages, callbacks and queues the caller may look up.
+    pub(super) fn reach(&self) -> Reach {
+        self.registry().reach(&self.caller)
     }
 
     /// Makes a change to the set-up known, and gives the set-up with it.
-    pub(super) async fn changed(&self) -> Result<Arc<Registry>, Problem> {
+    pub(super) async fn changed(&self) -> Result<View, Problem> {
         self.app.reload().await?;
         Ok(self.registry())
     }
@@ -448,7 +476,7 @@ impl Call {
     pub(super) async fn refused(
         &self,
         error: store::Error,
-        conflicts: impl FnOnce(&Registry) -> Conflicts,
+        conflicts: impl FnOnce(&View) -> Conflicts,
     ) -> Problem {
         if !error.is_refusal() {
             return error.into();

@@ -9,6 +9,7 @@ use super::{
     operation::{Call, Described, Field, Operation, Outcome, Purpose, Shape},
     phones,
     problem::{FieldError, Problem},
+    rule::Rule,
     rules,
 };
 use crate::compose::{self, Outgoing, To};
@@ -118,9 +119,14 @@ pub(super) const OPERATIONS: &[Operation] = &[Operation {
                   customer's last message WhatsApp delivers only templates.",
     status: StatusCode::ACCEPTED,
     location: Some(messages::PATH),
-    ..Operation::create(PATH, TAG, "OutgoingMessage", "Message", |call| {
-        Box::pin(send(call))
-    })
+    ..Operation::create(
+        PATH,
+        TAG,
+        "OutgoingMessage",
+        "Message",
+        Rule::Users,
+        |call| Box::pin(send(call)),
+    )
 }];
 
 /// Reads `to`: a user id has letters and a dot, such as `DE.13491208655302741918`; everything else must be a number.

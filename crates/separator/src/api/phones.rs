@@ -10,7 +10,9 @@ use super::{
     operation::{Call, Conflicts, Described, Field, Operation, Outcome, Parameter, Purpose, Shape},
     page::Page,
     problem::Problem,
+    rule::Rule,
     rules,
+    view::View,
 };
 use crate::{
     portal::LinkError,
@@ -24,6 +26,9 @@ const TAG: &str = "Phone numbers";
 
 /// What problems call it.
 pub(super) const WHAT: &str = "number";
+
+/// What the administrators of a portal may change about a number.
+const PORTAL_FIELDS: &[&str] = &["instance", "line", "sms_service", "automatic_texts"];
 
 /// Port of SIP over TLS (RFC 3261).
 const SIP_PORT: i64 = 5061;
@@ -196,30 +201,39 @@ pub(super) const OPERATIONS: &[Operation] = &[
                 description: "Only numbers linked to this instance.",
             },
         ],
-        ..Operation::list(PATH, TAG, "Phone", |call| Box::pin(ready(list(&call))))
+        ..Operation::list(PATH, TAG, "Phone", Rule::Known, |call| {
+            Box::pin(ready(list(&call)))
+        })
     },
     Operation {
         summary: "Enter a number",
         description: "Callbacks that came for it before are delivered now.",
-        ..Operation::create(PATH, TAG, "NewPhone", "Phone", |call| {
+        ..Operation::create(PATH, TAG, "NewPhone", "Phone", Rule::Users, |call| {
             Box::pin(create(call))
         })
     },
     Operation {
         summary: "Show a number",
-        ..Operation::get(ONE, TAG, "Phone", |call| Box::pin(ready(get(&call))))
+        ..Operation::get(ONE, TAG, "Phone", Rule::Known, |call| {
+            Box::pin(ready(get(&call)))
+        })
     },
     Operation {
         summary: "Change, link or unlink a number",
-        ..Operation::change(ONE, TAG, "PhoneChange", "Phone", |call| {
-            Box::pin(change(call))
-        })
+        ..Operation::change(
+            ONE,
+            TAG,
+            "PhoneChange",
+            "Phone",
+            Rule::PortalAdministrators(PORTAL_FIELDS),
+            |call| Box::pin(change(call)),
+        )
     },
     Operation {
         summary: "Remove a number",
         description: "Refused while it is linked or has messages to be delivered. Its conversations go with it; its \
                       messages can still be looked up.",
-        ..Operation::delete(ONE, TAG, |call| Box::pin(delete(call)))
+        ..Operation::delete(ONE, TAG, Rule::Users, |call| Box::pin(delete(call)))
     },
 ];
 
@@ -276,7 +290,7 @@ fn read(fields: &mut Fields) -> Asked {
 }
 
 /// What is set up already and stands against the change.
-fn conflicts(registry: &Registry, asked: &Asked, own: Option<Uuid>) -> Conflicts {
+fn conflicts(registry: &View, asked: &Asked, own: Option<Uuid>) -> Conflicts {
     let mut conflicts = Conflicts::new();
     let change = &asked.change;
     if change
@@ -287,6 +301,7 @@ fn conflicts(registry: &Registry, asked: &Asked, own: Option<Uuid>) -> Conflicts
     }
     let others = || {
         registry
+            .whole()
             .phones
             .values()
             .filter(|phone| Some(phone.id) != own)
@@ -321,7 +336,10 @@ fn conflicts(registry: &Registry, asked: &Asked, own: Option<Uuid>) -> Conflicts
 }
 
 /// Names the number that has something already, and where it is linked.
-fn held_by(registry: &Registry, phone: &Phone) -> String {
+fn held_by(registry: &View, phone: &Phone) -> String {
+    if !registry.phones.contains_key(&phone.id) {
+        return "is already entered by another user".to_owned();
+    }
     match registry.instance_of(phone) {
         Some(instance) => format!(
             "is already entered as phone {}, linked to {}",

@@ -7,6 +7,7 @@ use super::{
     operation::{Call, Described, Field, Operation, Outcome, Parameter, Purpose, Shape},
     page::Page,
     problem::Problem,
+    rule::Rule,
 };
 use crate::{
     registry::{InstanceState, Registry},
@@ -166,7 +167,9 @@ pub(super) const OBJECTS: &[Described] = &[
 pub(super) const OPERATIONS: &[Operation] = &[
     Operation {
         summary: "Show what waits",
-        ..Operation::get(PATH, TAG, "Queue", |call| Box::pin(overview(call)))
+        ..Operation::get(PATH, TAG, "Queue", Rule::Users, |call| {
+            Box::pin(overview(call))
+        })
     },
     Operation {
         summary: "List dead letters",
@@ -176,7 +179,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
             shape: Shape::Id,
             description: "Only of this number.",
         }],
-        ..Operation::list(DEAD_LETTERS, TAG, "DeadLetter", |call| Box::pin(list(call)))
+        ..Operation::list(DEAD_LETTERS, TAG, "DeadLetter", Rule::Users, |call| {
+            Box::pin(list(call))
+        })
     },
     Operation {
         summary: "Deliver a dead letter again",
@@ -185,6 +190,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
             "/api/v1/queue/dead_letters/{id}/replay",
             TAG,
             "DeadLetter",
+            Rule::Users,
             |call| Box::pin(replay(call)),
         )
     },
@@ -254,10 +260,11 @@ fn total(destinations: &[Destination]) -> Depth {
 
 async fn overview(call: Call) -> Outcome {
     call.query().finish()?;
-    let store = &call.app.store;
-    let destinations = browse::destinations(store).await?;
+    let (store, reach) = (&call.app.store, call.reach());
+    let destinations = browse::destinations(store, &reach).await?;
     let letters = browse::dead_letters(
         store,
+        &reach,
         None,
         Window {
             below: None,
@@ -265,8 +272,8 @@ async fn overview(call: Call) -> Outcome {
         },
     )
     .await?;
-    let dead_letter_count = browse::dead_letter_count(store).await?;
-    let receipts = browse::receipts(store).await?;
+    let dead_letter_count = browse::dead_letter_count(store, &reach).await?;
+    let receipts = browse::receipts(store, &reach).await?;
     let registry = call.registry();
     let whole = total(&destinations);
     let shown: Vec<Value> = destinations
@@ -288,14 +295,14 @@ async fn list(call: Call) -> Outcome {
     let page = Page::read(&mut query);
     let phone = query.optional("phone", fields::id);
     query.finish()?;
-    let rows = browse::dead_letters(&call.app.store, phone, page.window()).await?;
+    let rows = browse::dead_letters(&call.app.store, &call.reach(), phone, page.window()).await?;
     Ok(page.of_rows(rows, |letter| letter.id, show_dead_letter))
 }
 
 async fn replay(call: Call) -> Outcome {
     let id = call.id(WHAT)?;
     call.optional_fields(&[])?.finish()?;
-    let Some(letter) = browse::dead_letter(&call.app.store, id).await? else {
+    let Some(letter) = browse::dead_letter(&call.app.store, &call.reach(), id).await? else {
         return Err(Problem::unknown(WHAT));
     };
     if !crate::deliver::replay_dead_letter(&call.app, id).await? {

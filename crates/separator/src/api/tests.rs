@@ -18,7 +18,7 @@ use crate::{
     users::{self, Role, Scope},
 };
 
-const EMAIL: &str = "integrator@example.com";
+const EMAIL: &str = "administrator@example.com";
 
 /// A secret that must come out nowhere.
 const SECRET: &str = "pl4nted-s3cret";
@@ -87,7 +87,7 @@ impl World {
             &Chance::System,
             EMAIL,
             None,
-            Role::Integrator,
+            Role::Admin,
         )
         .await
         .unwrap();
@@ -256,7 +256,7 @@ async fn users_are_made_once() {
         clock,
         ids,
         &Chance::System,
-        "Integrator@Example.com",
+        "Administrator@Example.com",
         None,
         Role::Admin,
     )

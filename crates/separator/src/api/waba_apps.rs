@@ -10,7 +10,9 @@ use super::{
     operation::{Call, Conflicts, Described, Field, Operation, Outcome, Purpose, Shape},
     page::Page,
     problem::Problem,
+    rule::Rule,
     rules,
+    view::View,
 };
 use crate::{
     account,
@@ -105,29 +107,33 @@ pub(super) const OBJECTS: &[Described] = &[Described {
 pub(super) const OPERATIONS: &[Operation] = &[
     Operation {
         summary: "List WABA applications",
-        ..Operation::list(PATH, TAG, "WabaApp", |call| Box::pin(ready(list(&call))))
+        ..Operation::list(PATH, TAG, "WabaApp", Rule::Users, |call| {
+            Box::pin(ready(list(&call)))
+        })
     },
     Operation {
         summary: "Enter a WABA application",
         description: "The answer shows the verify token and the callback address to be entered at Meta.",
-        ..Operation::create(PATH, TAG, "NewWabaApp", "WabaApp", |call| {
+        ..Operation::create(PATH, TAG, "NewWabaApp", "WabaApp", Rule::Users, |call| {
             Box::pin(create(call))
         })
     },
     Operation {
         summary: "Show a WABA application",
-        ..Operation::get(ONE, TAG, "WabaApp", |call| Box::pin(ready(get(&call))))
+        ..Operation::get(ONE, TAG, "WabaApp", Rule::Users, |call| {
+            Box::pin(ready(get(&call)))
+        })
     },
     Operation {
         summary: "Change a WABA application",
-        ..Operation::change(ONE, TAG, "WabaAppChange", "WabaApp", |call| {
+        ..Operation::change(ONE, TAG, "WabaAppChange", "WabaApp", Rule::Users, |call| {
             Box::pin(change(call))
         })
     },
     Operation {
         summary: "Remove a WABA application",
         description: "Refused while it has accounts.",
-        ..Operation::delete(ONE, TAG, |call| Box::pin(delete(call)))
+        ..Operation::delete(ONE, TAG, Rule::Users, |call| Box::pin(delete(call)))
     },
 ];
 
@@ -165,10 +171,11 @@ fn read(fields: &mut Fields) -> WabaAppChange {
 }
 
 /// What is set up already and stands against the change.
-fn conflicts(registry: &Registry, change: &WabaAppChange, own: Option<Uuid>) -> Conflicts {
+fn conflicts(registry: &View, change: &WabaAppChange, own: Option<Uuid>) -> Conflicts {
     let mut conflicts = Conflicts::new();
     if let Some(site) = change.site_id {
         let holder = registry
+            .whole()
             .waba_apps
             .values()
             .find(|app| app.site_id == site && Some(app.id) != own);
@@ -183,15 +190,18 @@ fn conflicts(registry: &Registry, change: &WabaAppChange, own: Option<Uuid>) -> 
     }
     let twin = change.client_id.as_ref().and_then(|client_id| {
         registry
+            .whole()
             .waba_apps
             .values()
             .find(|app| app.client_id == *client_id && Some(app.id) != own)
     });
     if let Some(twin) = twin {
-        conflicts.push((
-            "client_id",
-            format!("is already entered as application \"{}\"", twin.name),
-        ));
+        let message = if registry.waba_apps.contains_key(&twin.id) {
+            format!("is already entered as application \"{}\"", twin.name)
+        } else {
+            "is already entered by another user".to_owned()
+        };
+        conflicts.push(("client_id", message));
     }
     conflicts
 }

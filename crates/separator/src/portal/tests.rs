@@ -231,6 +231,7 @@ async fn bench(world: &World, secret: Option<&str>) -> Arc<Bench> {
     let site = Site {
         id: bench.ids.next(),
         domain: "separator.example".to_owned(),
+        owner: None,
         created_at: START,
     };
     store::accounts::insert_site(&bench.store, &site)

@@ -55,10 +55,11 @@ pub(super) async fn delete(store: &Store, table: &str, id: Uuid) -> Result<bool,
 pub async fn insert_site(store: &Store, site: &Site) -> Result<(), Error> {
     store
         .execute(
-            "INSERT INTO sites (id, domain, created_at) VALUES ($1, $2, $3)",
+            "INSERT INTO sites (id, domain, owner_id, created_at) VALUES ($1, $2, $3, $4)",
             &[
                 site.id.into(),
                 site.domain.as_str().into(),
+                site.owner.into(),
                 site.created_at.0.into(),
             ],
         )
@@ -66,12 +67,20 @@ pub async fn insert_site(store: &Store, site: &Site) -> Result<(), Error> {
     Ok(())
 }
 
-/// Gives a site another domain; false where there is no such site.
-pub async fn change_site(store: &Store, id: Uuid, domain: Option<String>) -> Result<bool, Error> {
-    let changes = domain
-        .map(|domain| ("domain", Cell::from(domain)))
-        .into_iter()
-        .collect();
+/// Gives a site another domain or another owner (`Some(None)`: the administrators); false where there is no such site.
+#[expect(
+    clippy::option_option,
+    reason = "absent, null and a value are three things"
+)]
+pub async fn change_site(
+    store: &Store,
+    id: Uuid,
+    domain: Option<String>,
+    owner: Option<Option<Uuid>>,
+) -> Result<bool, Error> {
+    let domain = domain.map(|domain| ("domain", Cell::from(domain)));
+    let owner = owner.map(|owner| ("owner_id", Cell::from(owner)));
+    let changes = domain.into_iter().chain(owner).collect();
     update(store, "sites", id, changes).await
 }
 

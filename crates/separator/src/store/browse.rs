@@ -17,6 +17,44 @@ pub struct Window {
     pub limit: usize,
 }
 
+/// Whose rows are meant. Everything that is looked up is looked up within somebody's reach, so that nobody can forget it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// All there are.
+    Everything,
+    /// Those of some of what is set up.
+    Only {
+        /// Numbers whose messages, conversations and queues they are.
+        phones: Vec<Uuid>,
+        /// Applications, accounts and portals whose callbacks and alarms they are.
+        others: Vec<Uuid>,
+    },
+}
+
+impl Reach {
+    /// Narrows a statement to rows whose `column` names a number within reach.
+    fn phones(&self, conditions: &mut Conditions, column: &str) {
+        if let Self::Only { phones, .. } = self {
+            conditions.among(column, phones.iter().map(|id| Cell::from(*id)));
+        }
+    }
+
+    /// Narrows a statement to rows whose `column` names an application, an account or a portal within reach.
+    fn others(&self, conditions: &mut Conditions, column: &str) {
+        if let Self::Only { others, .. } = self {
+            conditions.among(column, others.iter().map(|id| Cell::from(*id)));
+        }
+    }
+
+    /// Narrows a statement to rows whose text `column` names anything within reach.
+    fn subjects(&self, conditions: &mut Conditions, column: &str) {
+        if let Self::Only { phones, others } = self {
+            let ids = phones.iter().chain(others);
+            conditions.among(column, ids.map(|id| Cell::Text(id.to_string())));
+        }
+    }
+}
+
 /// Conditions of a statement, joined by AND, with their cells.
 #[derive(Default)]
 struct Conditions {
@@ -38,16 +76,39 @@ impl Conditions {
         }
     }
 
+    /// Adds the condition that a column holds one of these values. The list is filled up to a power of two with its
+    /// last value, so that there are few different statements to be kept prepared.
+    fn among(&mut self, column: &str, values: impl Iterator<Item = Cell>) {
+        let before = self.cells.len();
+        self.cells.extend(values);
+        let Some(last) = self.cells.get(before..).and_then(<[Cell]>::last).cloned() else {
+            self.sql.push("1 = 0".to_owned());
+            return;
+        };
+        let count = (self.cells.len() - before).next_power_of_two();
+        self.cells.resize(before + count, last);
+        let places: Vec<String> = (before + 1..=before + count)
+            .map(|place| format!("${place}"))
+            .collect();
+        self.sql
+            .push(format!("{column} IN ({})", places.join(", ")));
+    }
+
+    /// The conditions after `WHERE`; empty where there are none.
+    fn filter(&self) -> String {
+        if self.sql.is_empty() {
+            String::new()
+        } else {
+            format!(" WHERE {}", self.sql.join(" AND "))
+        }
+    }
+
     /// Completes `select` with the conditions, newest first by `id`, one part of it.
     fn page(mut self, select: &str, id: &str, window: Window) -> (String, Vec<Cell>) {
         if let Some(below) = window.below {
             self.add(&format!("{id} < ?"), below);
         }
-        let filter = if self.sql.is_empty() {
-            String::new()
-        } else {
-            format!(" WHERE {}", self.sql.join(" AND "))
-        };
+        let filter = self.filter();
         self.cells.push(Cell::Number(
             i64::try_from(window.limit).unwrap_or(i64::MAX),
         ));
@@ -167,10 +228,13 @@ fn message_row(row: &Row) -> Result<Message, Error> {
 /// Messages, newest first.
 pub async fn messages(
     store: &Store,
+    reach: &Reach,
     filter: &MessageFilter,
     window: Window,
 ) -> Result<Vec<Message>, Error> {
-    let (sql, cells) = filter.conditions().page(MESSAGE, "id", window);
+    let mut conditions = filter.conditions();
+    reach.phones(&mut conditions, "phone_id");
+    let (sql, cells) = conditions.page(MESSAGE, "id", window);
     store
         .fetch(&sql, &cells)
         .await?
@@ -180,10 +244,12 @@ pub async fn messages(
 }
 
 /// One message.
-pub async fn message(store: &Store, id: Uuid) -> Result<Option<Message>, Error> {
-    let row = store
-        .fetch_optional(&format!("{MESSAGE} WHERE id = $1"), &[id.into()])
-        .await?;
+pub async fn message(store: &Store, reach: &Reach, id: Uuid) -> Result<Option<Message>, Error> {
+    let mut conditions = Conditions::default();
+    conditions.add("id = ?", id);
+    reach.phones(&mut conditions, "phone_id");
+    let sql = format!("{MESSAGE}{}", conditions.filter());
+    let row = store.fetch_optional(&sql, &conditions.cells).await?;
     row.as_ref().map(message_row).transpose()
 }
 
@@ -209,11 +275,13 @@ pub struct Conversation {
 /// Conversations of a number, newest first.
 pub async fn conversations(
     store: &Store,
+    reach: &Reach,
     phone: Uuid,
     window: Window,
 ) -> Result<Vec<Conversation>, Error> {
     let mut conditions = Conditions::default();
     conditions.add("conversations.phone_id = ?", phone);
+    reach.phones(&mut conditions, "conversations.phone_id");
     let (sql, cells) = conditions.page(
         "SELECT conversations.id, conversations.last_inbound_at, conversations.created_at, persons.wa_id, \
          persons.user_id, persons.username, persons.name FROM conversations \
@@ -268,6 +336,7 @@ fn event_row(row: &Row) -> Result<Event, Error> {
 /// Kept callbacks without their bodies, newest first.
 pub async fn events(
     store: &Store,
+    reach: &Reach,
     source: Option<&String>,
     state: Option<&String>,
     window: Window,
@@ -275,6 +344,7 @@ pub async fn events(
     let mut conditions = Conditions::default();
     conditions.equal("source", source);
     conditions.equal("state", state);
+    reach.others(&mut conditions, "owner_id");
     let (sql, cells) = conditions.page(
         "SELECT id, source, owner_id, received_at, state, error FROM events",
         "id",
@@ -289,13 +359,19 @@ pub async fn events(
 }
 
 /// One kept callback with its body.
-pub async fn event(store: &Store, id: Uuid) -> Result<Option<(Event, Vec<u8>)>, Error> {
-    let row = store
-        .fetch_optional(
-            "SELECT id, source, owner_id, received_at, state, error, body FROM events WHERE id = $1",
-            &[id.into()],
-        )
-        .await?;
+pub async fn event(
+    store: &Store,
+    reach: &Reach,
+    id: Uuid,
+) -> Result<Option<(Event, Vec<u8>)>, Error> {
+    let mut conditions = Conditions::default();
+    conditions.add("id = ?", id);
+    reach.others(&mut conditions, "owner_id");
+    let sql = format!(
+        "SELECT id, source, owner_id, received_at, state, error, body FROM events{}",
+        conditions.filter()
+    );
+    let row = store.fetch_optional(&sql, &conditions.cells).await?;
     row.map(|row| Ok((event_row(&row)?, row.bytes("body")?)))
         .transpose()
 }
@@ -328,14 +404,15 @@ pub struct Destination {
 }
 
 /// What waits to be delivered, by number and side.
-pub async fn destinations(store: &Store) -> Result<Vec<Destination>, Error> {
-    let rows = store
-        .fetch(
-            "SELECT phone_id, side, COUNT(*) AS depth, MIN(created_at) AS oldest FROM outbox \
-             GROUP BY phone_id, side ORDER BY phone_id, side",
-            &[],
-        )
-        .await?;
+pub async fn destinations(store: &Store, reach: &Reach) -> Result<Vec<Destination>, Error> {
+    let mut conditions = Conditions::default();
+    reach.phones(&mut conditions, "phone_id");
+    let sql = format!(
+        "SELECT phone_id, side, COUNT(*) AS depth, MIN(created_at) AS oldest FROM outbox{} \
+         GROUP BY phone_id, side ORDER BY phone_id, side",
+        conditions.filter()
+    );
+    let rows = store.fetch(&sql, &conditions.cells).await?;
     rows.iter()
         .map(|row| {
             Ok(Destination {
@@ -348,13 +425,14 @@ pub async fn destinations(store: &Store) -> Result<Vec<Destination>, Error> {
 }
 
 /// What was acknowledged and is not translated yet.
-pub async fn receipts(store: &Store) -> Result<Depth, Error> {
-    let row = store
-        .fetch_optional(
-            "SELECT COUNT(*) AS depth, MIN(received_at) AS oldest FROM receipts",
-            &[],
-        )
-        .await?;
+pub async fn receipts(store: &Store, reach: &Reach) -> Result<Depth, Error> {
+    let mut conditions = Conditions::default();
+    reach.others(&mut conditions, "owner_id");
+    let sql = format!(
+        "SELECT COUNT(*) AS depth, MIN(received_at) AS oldest FROM receipts{}",
+        conditions.filter()
+    );
+    let row = store.fetch_optional(&sql, &conditions.cells).await?;
     row.as_ref().map_or(Ok(Depth::default()), depth_row)
 }
 
@@ -397,10 +475,12 @@ fn dead_letter_row(row: &Row) -> Result<DeadLetter, Error> {
 /// Deliveries that were given up, newest first, of one number or of all.
 pub async fn dead_letters(
     store: &Store,
+    reach: &Reach,
     phone: Option<Uuid>,
     window: Window,
 ) -> Result<Vec<DeadLetter>, Error> {
     let mut conditions = Conditions::default();
+    reach.phones(&mut conditions, "phone_id");
     if let Some(phone) = phone {
         conditions.add("phone_id = ?", phone);
     }
@@ -414,18 +494,28 @@ pub async fn dead_letters(
 }
 
 /// One delivery that was given up.
-pub async fn dead_letter(store: &Store, id: Uuid) -> Result<Option<DeadLetter>, Error> {
-    let row = store
-        .fetch_optional(&format!("{DEAD_LETTER} WHERE id = $1"), &[id.into()])
-        .await?;
+pub async fn dead_letter(
+    store: &Store,
+    reach: &Reach,
+    id: Uuid,
+) -> Result<Option<DeadLetter>, Error> {
+    let mut conditions = Conditions::default();
+    conditions.add("id = ?", id);
+    reach.phones(&mut conditions, "phone_id");
+    let sql = format!("{DEAD_LETTER}{}", conditions.filter());
+    let row = store.fetch_optional(&sql, &conditions.cells).await?;
     row.as_ref().map(dead_letter_row).transpose()
 }
 
 /// The number of deliveries that were given up.
-pub async fn dead_letter_count(store: &Store) -> Result<i64, Error> {
-    let row = store
-        .fetch_optional("SELECT COUNT(*) AS depth FROM dead_letters", &[])
-        .await?;
+pub async fn dead_letter_count(store: &Store, reach: &Reach) -> Result<i64, Error> {
+    let mut conditions = Conditions::default();
+    reach.phones(&mut conditions, "phone_id");
+    let sql = format!(
+        "SELECT COUNT(*) AS depth FROM dead_letters{}",
+        conditions.filter()
+    );
+    let row = store.fetch_optional(&sql, &conditions.cells).await?;
     row.map_or(Ok(0), |row| row.number("depth"))
 }
 
@@ -445,8 +535,9 @@ pub struct Alarm {
 }
 
 /// Open alarms, newest first.
-pub async fn alarms(store: &Store, window: Window) -> Result<Vec<Alarm>, Error> {
+pub async fn alarms(store: &Store, reach: &Reach, window: Window) -> Result<Vec<Alarm>, Error> {
     let mut conditions = Conditions::default();
+    reach.subjects(&mut conditions, "subject");
     conditions.sql.push("cleared_at IS NULL".to_owned());
     let (sql, cells) = conditions.page(
         "SELECT id, kind, subject, text, raised_at FROM alarms",
@@ -493,6 +584,26 @@ mod tests {
             cells.as_slice(),
             [Cell::Text(_), Cell::Text(_), Cell::Id(_), Cell::Number(5)]
         ));
+    }
+
+    #[test]
+    fn reach_is_a_list_of_a_few_sizes_and_nothing_where_there_is_nothing() {
+        let reach = |phones: u128| Reach::Only {
+            phones: (1..=phones).map(Uuid::from_u128).collect(),
+            others: Vec::new(),
+        };
+        for (phones, sql) in [
+            (0, " WHERE 1 = 0"),
+            (1, " WHERE p IN ($1)"),
+            (3, " WHERE p IN ($1, $2, $3, $4)"),
+        ] {
+            let mut conditions = Conditions::default();
+            reach(phones).phones(&mut conditions, "p");
+            assert_eq!(conditions.filter(), sql);
+        }
+        let mut conditions = Conditions::default();
+        Reach::Everything.phones(&mut conditions, "p");
+        assert_eq!(conditions.filter(), "");
     }
 
     #[test]

@@ -40,13 +40,14 @@ fn created_at(row: &Row) -> Result<Millis, Error> {
 /// All sites.
 pub async fn sites(store: &Store) -> Result<Vec<Site>, Error> {
     store
-        .fetch("SELECT id, domain, created_at FROM sites", &[])
+        .fetch("SELECT id, domain, owner_id, created_at FROM sites", &[])
         .await?
         .iter()
         .map(|row| {
             Ok(Site {
                 id: row.id("id")?,
                 domain: row.text("domain")?,
+                owner: row.maybe_id("owner_id")?,
                 created_at: created_at(row)?,
             })
         })

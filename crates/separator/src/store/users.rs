@@ -27,6 +27,10 @@ pub struct NewUser<'a> {
 pub struct NewLink<'a> {
     /// SHA-256 of the token, hexadecimal.
     pub hash: &'a str,
+    /// Whom it lets in; none: whoever becomes the first administrator.
+    pub user_id: Option<Uuid>,
+    /// What it is for, as its `as_str` gives it.
+    pub kind: &'a str,
     /// From when on it opens nothing any more.
     pub expires_at: Millis,
 }
@@ -51,6 +55,8 @@ pub struct NewKey<'a> {
 /// A stored API key and its owner.
 #[derive(Debug)]
 pub struct Key {
+    /// Our id.
+    pub id: Uuid,
     /// Whose key it is.
     pub user_id: Uuid,
     /// The owner's role.
@@ -59,6 +65,8 @@ pub struct Key {
     pub scope: String,
     /// SHA-256 of the key, hexadecimal.
     pub hash: String,
+    /// When it was last used, to an hour.
+    pub used_at: Option<Millis>,
 }
 
 /// Stores a user and, where given, the link for the first sign-in, both or none. A taken e-mail address is a
@@ -82,8 +90,13 @@ pub async fn insert_user(
     .await?;
     if let Some(link) = link {
         tx.execute(
-            "INSERT INTO sign_in_links (hash, user_id, expires_at) VALUES ($1, $2, $3)",
-            &[link.hash.into(), user.id.into(), link.expires_at.0.into()],
+            "INSERT INTO links (hash, user_id, kind, expires_at) VALUES ($1, $2, $3, $4)",
+            &[
+                link.hash.into(),
+                link.user_id.into(),
+                link.kind.into(),
+                link.expires_at.0.into(),
+            ],
         )
         .await?;
     }
@@ -96,6 +109,14 @@ pub async fn user_by_email(store: &Store, email: &str) -> Result<Option<Uuid>, E
         .fetch_optional("SELECT id FROM users WHERE email = $1", &[email.into()])
         .await?;
     row.map(|row| row.id("id")).transpose()
+}
+
+/// Whether there is a user with this id.
+pub async fn exists(store: &Store, id: Uuid) -> Result<bool, Error> {
+    let row = store
+        .fetch_optional("SELECT id FROM users WHERE id = $1", &[id.into()])
+        .await?;
+    Ok(row.is_some())
 }
 
 /// Stores an API key.
@@ -116,22 +137,36 @@ pub async fn insert_key(store: &Store, key: &NewKey<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// The key with this digest, together with its owner's role.
+/// The key with this digest, together with its owner's role, where the owner may still sign in.
 pub async fn key_by_hash(store: &Store, hash: &str) -> Result<Option<Key>, Error> {
     let row = store
         .fetch_optional(
-            "SELECT api_keys.user_id, users.role, api_keys.scope, api_keys.hash FROM api_keys \
-             JOIN users ON users.id = api_keys.user_id WHERE api_keys.hash = $1",
+            "SELECT api_keys.id, api_keys.user_id, users.role, api_keys.scope, api_keys.hash, api_keys.used_at \
+             FROM api_keys JOIN users ON users.id = api_keys.user_id \
+             WHERE api_keys.hash = $1 AND NOT users.disabled",
             &[hash.into()],
         )
         .await?;
     row.map(|row| {
         Ok(Key {
+            id: row.id("id")?,
             user_id: row.id("user_id")?,
             role: row.text("role")?,
             scope: row.text("scope")?,
             hash: row.text("hash")?,
+            used_at: row.maybe_number("used_at")?.map(Millis),
         })
     })
     .transpose()
+}
+
+/// Notes that a key is in use.
+pub async fn touch_key(store: &Store, id: Uuid, now: Millis) -> Result<(), Error> {
+    store
+        .execute(
+            "UPDATE api_keys SET used_at = $2 WHERE id = $1",
+            &[id.into(), now.0.into()],
+        )
+        .await?;
+    Ok(())
 }

@@ -90,6 +90,25 @@ impl Client {
         NewToken::read(&opened(&answer)?).ok_or(Error::Malformed("an access token"))
     }
 
+    /// Exchanges a user's token of an hour or two for one of about 60 days. Tokens of system users need none.
+    /// Source: Meta, "Facebook Login: long-lived access tokens".
+    pub async fn extend_token(
+        &self,
+        app_id: &str,
+        app_secret: &Secret,
+        token: &Secret,
+    ) -> Result<NewToken, Error> {
+        let url = self.plain_url(&["oauth", "access_token"])?;
+        let form = [
+            ("grant_type", "fb_exchange_token"),
+            ("client_id", app_id),
+            ("client_secret", app_secret.expose()),
+            ("fb_exchange_token", token.expose()),
+        ];
+        let answer = self.answered(self.http.post(url).form(&form)).await?;
+        NewToken::read(&opened(&answer)?).ok_or(Error::Malformed("an access token"))
+    }
+
     /// What a token is and may do. `credentials` is the app token (`APP_ID|APP_SECRET`) or another token of the app.
     /// Meta takes the token in question only in the address of this one call. Source: Meta, "Graph API: debug_token".
     pub async fn debug_token(

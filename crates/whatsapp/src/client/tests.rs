@@ -532,16 +532,33 @@ async fn a_code_becomes_a_token_and_neither_stands_in_an_address() {
         assert!(body.contains(part), "{part} is missing in {body}");
     }
 
-    let refusals: [(i64, fn(&crate::ApiError) -> bool); 2] = [
-        (36_009, crate::ApiError::is_used_code),
-        (36_008, crate::ApiError::is_other_redirect),
-    ];
-    for (subcode, is) in refusals {
+    let long = server
+        .client
+        .extend_token(
+            "7301",
+            &Secret::new("test-app-secret"),
+            &Secret::new("EAAGSHORT"),
+        )
+        .await
+        .unwrap();
+    assert_eq!(long.access_token.expose(), "EAAGNEW");
+    let call = server.calls().remove(1);
+    assert_eq!(call.1, "/v25.0/oauth/access_token");
+    assert!(
+        call.3.contains("grant_type=fb_exchange_token"),
+        "{}",
+        call.3
+    );
+    assert!(call.3.contains("fb_exchange_token=EAAGSHORT"), "{}", call.3);
+
+    for subcode in [36_009, 36_008] {
         let answer =
             format!(r#"{{"error":{{"message":"m","code":100,"error_subcode":{subcode}}}}}"#);
         let server = Server::answering(400, answer).await;
         let error = exchange(&server).await.unwrap_err();
-        assert!(is(error.api().unwrap()), "{error}");
+        let error = error.api().unwrap();
+        assert_eq!(error.is_used_code(), subcode == 36_009);
+        assert_eq!(error.is_other_redirect(), subcode == 36_008);
     }
     let server = Server::answering(200, r#"{"token_type":"bearer"}"#).await;
     assert_eq!(

@@ -75,6 +75,38 @@ fn show(world: &World, call: &Call, id: &str) -> Value {
     )
 }
 
+/// The one business that everybody here belongs to.
+const BUSINESS: &str = "550100000000003";
+
+/// The businesses of the token's holder. Source: Meta: user, businesses.
+pub(super) fn businesses(shared: &Shared, access: &Access, call: &Call) -> Outcome {
+    access.require("business_management")?;
+    let name = &shared.settings.business_name;
+    Ok(page(shared, call, &[json!({"id": BUSINESS, "name": name})]))
+}
+
+/// The accounts of a business: it owns all of them. Source: Meta: business, owned WhatsApp Business Accounts.
+pub(super) fn of_business(
+    shared: &Shared,
+    access: &Access,
+    call: &Call,
+    business: &str,
+    edge: &str,
+) -> Outcome {
+    access.require("business_management")?;
+    if business != BUSINESS {
+        return Err(GraphError::invisible(business));
+    }
+    let world = shared.world();
+    let all: Vec<Value> = world
+        .accounts
+        .keys()
+        .filter(|id| edge.starts_with("owned") && access.sees(id))
+        .map(|id| show(&world, call, id))
+        .collect();
+    Ok(page(shared, call, &all))
+}
+
 fn phone_numbers(shared: &Shared, world: &World, call: &Call, id: &str) -> Value {
     let all: Vec<Value> = world
         .numbers
@@ -118,6 +150,7 @@ fn subscribed_app(app: &str, callback: Option<&Override>) -> Value {
 
 /// Subscribes the token's application, with a callback of its own if one is given and answers the handshake.
 pub(super) async fn subscribe(shared: &Shared, access: &Access, call: &Call, id: &str) -> Outcome {
+    access.require("whatsapp_business_management")?;
     access.account(&mut shared.world(), id)?;
     let callback = match argument(call, "override_callback_uri") {
         Some(address) if !address.is_empty() => {
@@ -137,12 +170,54 @@ pub(super) async fn subscribe(shared: &Shared, access: &Access, call: &Call, id:
     Ok(json!({"success": true}))
 }
 
-/// Sets the callback of an application; only its own token may.
-pub(super) async fn subscribe_app(shared: &Shared, access: &Access, call: &Call) -> Outcome {
-    let id = &call.segments[0];
-    if **id != *access.app_id {
-        return Err(GraphError::invisible(id));
+/// Calls about an application, which only its own token may make.
+pub(super) async fn app(shared: &Shared, access: &Access, call: &Call, rest: &[&str]) -> Outcome {
+    match (call.method.as_str(), rest) {
+        ("GET", []) => {
+            let name = shared
+                .world()
+                .apps
+                .get(&access.app_id)
+                .map(|app| app.name.clone());
+            let full = json!({
+                "id": &*access.app_id,
+                "name": name,
+                "link": format!("https://www.facebook.com/games/?app_id={}", access.app_id),
+            });
+            let fields = call.query.get("fields").map(String::as_str);
+            Ok(select(&full, fields, &["name", "link"]))
+        }
+        ("GET", ["subscriptions"]) => Ok(json!({ "data": subscriptions(shared, access) })),
+        ("POST", ["subscriptions"]) => subscribe_app(shared, access, call).await,
+        _ => Err(unknown_path(call)),
     }
+}
+
+fn subscriptions(shared: &Shared, access: &Access) -> Vec<Value> {
+    let world = shared.world();
+    let app = world.apps.get(&access.app_id);
+    let callback = app.and_then(|app| app.callback.as_ref().map(|callback| (app, callback)));
+    callback
+        .map(|(app, callback)| {
+            let fields: Vec<Value> = app
+                .fields
+                .iter()
+                .flatten()
+                .map(|field| json!({"name": field, "version": "v25.0"}))
+                .collect();
+            json!({
+                "object": "whatsapp_business_account",
+                "callback_url": callback.as_str(),
+                "active": true,
+                "fields": fields,
+            })
+        })
+        .into_iter()
+        .collect()
+}
+
+/// Sets callback and fields of an application. Source: Meta: Graph API, application subscriptions.
+async fn subscribe_app(shared: &Shared, access: &Access, call: &Call) -> Outcome {
     if argument(call, "object").as_deref() != Some("whatsapp_business_account") {
         return Err(GraphError::parameter(
             "object must be whatsapp_business_account.",
@@ -152,10 +227,17 @@ pub(super) async fn subscribe_app(shared: &Shared, access: &Access, call: &Call)
         argument(call, "callback_url").ok_or_else(|| GraphError::missing("callback_url"))?;
     let verify_token =
         argument(call, "verify_token").ok_or_else(|| GraphError::missing("verify_token"))?;
+    let fields = argument(call, "fields").ok_or_else(|| GraphError::missing("fields"))?;
     let callback = verified(shared, &address, &verify_token).await?;
     if let Some(app) = shared.world().apps.get_mut(&access.app_id) {
         app.callback = Some(callback.callback);
         app.verify_token = verify_token;
+        app.fields = Some(
+            fields
+                .split(',')
+                .map(|field| field.trim().to_owned())
+                .collect(),
+        );
     }
     shared.bump();
     shared.outbox.kick();
@@ -257,6 +339,8 @@ fn create_template(world: &mut World, call: &Call, id: &str) -> Outcome {
             .unwrap_or_else(|| "POSITIONAL".to_owned())
             .to_ascii_uppercase(),
         components: call.body["components"].clone(),
+        quality: "UNKNOWN".to_owned(),
+        reason: "NONE".to_owned(),
     });
     Ok(json!({"id": template_id, "status": "PENDING", "category": category}))
 }

@@ -5,62 +5,13 @@ use crate::graph::{
     Shared,
     error::GraphError,
     faults::{Fault, Place},
-    world::{Code, Token},
-};
-use axum::{
-    http::{StatusCode, header},
-    response::{IntoResponse as _, Response},
+    world::Token,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
-use url::Url;
 
 /// How long a token from a login lives: 60 days, in seconds.
 const LIFETIME: i64 = 60 * 24 * 60 * 60;
-
-/// The dialog agrees at once and sends the browser back with a code.
-pub(super) fn dialog(shared: &Shared, call: &Call) -> Response {
-    let Some(mut back) = call
-        .query
-        .get("redirect_uri")
-        .and_then(|address| Url::parse(address).ok())
-    else {
-        return (StatusCode::BAD_REQUEST, "redirect_uri is missing").into_response();
-    };
-    let mut world = shared.world();
-    let client_id = call.query.get("client_id").map_or("", String::as_str);
-    let Some(app_id) = world.apps.get(client_id).map(|app| Arc::clone(&app.id)) else {
-        return (StatusCode::BAD_REQUEST, "unknown client_id").into_response();
-    };
-    let state = call.query.get("state").map_or("", String::as_str);
-    if shared
-        .faults
-        .strike(Fault::LoginDenied, &Place::default())
-        .is_some()
-    {
-        back.query_pairs_mut()
-            .append_pair("error", "access_denied")
-            .append_pair("error_code", "200")
-            .append_pair("error_reason", "user_denied")
-            .append_pair("error_description", "Permissions error")
-            .append_pair("state", state);
-    } else {
-        let code = world.new_secret();
-        world.codes.insert(
-            code.clone(),
-            Code {
-                app_id,
-                redirect_uri: call.query.get("redirect_uri").cloned(),
-                used: false,
-            },
-        );
-        back.query_pairs_mut()
-            .append_pair("code", &code)
-            .append_pair("state", state);
-    }
-    let location = back.to_string();
-    (StatusCode::FOUND, [(header::LOCATION, location)]).into_response()
-}
 
 /// Exchanges a code or a token, or gives the application's token.
 pub(super) fn access_token(shared: &Shared, call: &Call) -> Outcome {
@@ -75,8 +26,7 @@ pub(super) fn access_token(shared: &Shared, call: &Call) -> Outcome {
         return Err(GraphError::new(1, "Error validating client secret."));
     }
     let app_id = Arc::clone(&app.id);
-    let mut accounts = None;
-    match text("grant_type").as_deref() {
+    let mut token = match text("grant_type").as_deref() {
         Some("client_credentials") => {
             let token = format!("{client_id}|{}", app.secret);
             return Ok(json!({"access_token": token, "token_type": "bearer"}));
@@ -87,7 +37,10 @@ pub(super) fn access_token(shared: &Shared, call: &Call) -> Outcome {
             let known = known.ok_or_else(|| {
                 GraphError::token(None, "Error validating access token: unknown token.")
             })?;
-            accounts.clone_from(&known.accounts);
+            Token {
+                expires_at: Some(world.clock.now() + LIFETIME * 1000),
+                ..known.clone()
+            }
         }
         _ => {
             let code = text("code").ok_or_else(|| missing("code"))?;
@@ -109,20 +62,18 @@ pub(super) fn access_token(shared: &Shared, call: &Call) -> Outcome {
                 ));
             }
             known.used = true;
+            known.token.clone()
         }
+    };
+    token.revoked = false;
+    let now = world.clock.now();
+    let value = format!("EAA{}", world.new_secret());
+    let mut answer = json!({"access_token": value, "token_type": "bearer"});
+    if let Some(expires_at) = token.expires_at {
+        answer["expires_in"] = ((expires_at - now) / 1000).into();
     }
-    let token = format!("EAA{}", world.new_secret());
-    let expires_at = Some(world.clock.now() + LIFETIME * 1000);
-    world.tokens.insert(
-        token.clone(),
-        Token {
-            app_id,
-            accounts,
-            expires_at,
-            revoked: false,
-        },
-    );
-    Ok(json!({"access_token": token, "token_type": "bearer", "expires_in": LIFETIME}))
+    world.tokens.insert(value, token);
+    Ok(answer)
 }
 
 /// What is known about a token.
@@ -130,6 +81,11 @@ pub(super) fn debug_token(shared: &Shared, call: &Call) -> Outcome {
     let input = argument(call, "input_token").ok_or_else(|| missing("input_token"))?;
     let world = shared.world();
     let now = world.clock.now();
+    if let Some((app_id, _)) = input.split_once('|') {
+        return Ok(json!({"data": {
+            "app_id": app_id, "type": "APP", "is_valid": world.apps.contains_key(app_id), "scopes": [],
+        }}));
+    }
     let Some(token) = world.tokens.get(&input) else {
         return Ok(json!({"data": {
             "is_valid": false,
@@ -137,7 +93,11 @@ pub(super) fn debug_token(shared: &Shared, call: &Call) -> Outcome {
             "error": {"code": 190, "message": "Invalid OAuth access token."},
         }}));
     };
-    let expired = token.expires_at.is_some_and(|expires| expires <= now);
+    let expired = token.expires_at.is_some_and(|expires| expires <= now)
+        || shared
+            .faults
+            .peek(Fault::ExpiredToken, &Place::default())
+            .is_some();
     let accounts: Vec<&str> = world
         .accounts
         .keys()
@@ -149,33 +109,45 @@ pub(super) fn debug_token(shared: &Shared, call: &Call) -> Outcome {
                 .is_none_or(|accounts| accounts.contains(*id))
         })
         .collect();
-    let scopes = [
-        "whatsapp_business_management",
-        "whatsapp_business_messaging",
-    ];
-    let granular: Vec<Value> = scopes
+    let granular: Vec<Value> = token
+        .scopes
         .iter()
-        .map(|scope| json!({"scope": scope, "target_ids": accounts}))
+        .map(|scope| {
+            let named = token.names_accounts && scope.starts_with("whatsapp_");
+            if named {
+                json!({"scope": scope, "target_ids": accounts})
+            } else {
+                json!({"scope": scope})
+            }
+        })
         .collect();
+    let seconds = |milliseconds: Option<i64>| milliseconds.map_or(0, |at| at / 1000);
+    let application = world.apps.get(&token.app_id).map(|app| app.name.as_str());
     let mut data = json!({
         "app_id": &*token.app_id,
-        "type": "SYSTEM_USER",
-        "application": "Sandbox",
+        "type": token.kind,
+        "application": application,
         "is_valid": !(expired || token.revoked),
-        "expires_at": token.expires_at.map_or(0, |expires| expires / 1000),
+        "expires_at": seconds(token.expires_at),
         "data_access_expires_at": 0,
         "issued_at": now / 1000,
         "user_id": "122100000000001",
-        "scopes": scopes,
+        "scopes": token.scopes,
         "granular_scopes": granular,
     });
+    if token.kind == "USER" {
+        data["data_access_expires_at"] = (now / 1000 + 90 * 24 * 60 * 60).into();
+    }
     if expired || token.revoked {
-        let subcode = if expired { 463 } else { 460 };
-        data["error"] = json!({
-            "code": 190,
-            "subcode": subcode,
-            "message": "Error validating access token: Session has expired.",
-        });
+        let (subcode, message) = if expired {
+            (463, "Error validating access token: Session has expired.")
+        } else {
+            (
+                460,
+                "Error validating access token: The session has been invalidated.",
+            )
+        };
+        data["error"] = json!({"code": 190, "subcode": subcode, "message": message});
     }
     Ok(json!({ "data": data }))
 }

@@ -43,7 +43,7 @@ pub(super) async fn answer(
     let number = access.number(&mut world, id)?;
     match (call.method.as_str(), &segments[1..]) {
         ("POST", []) => change(number, call),
-        ("POST", ["register"]) => register(number, call),
+        ("POST", ["register"]) => register(number, call, shared.settings.clock.now()),
         ("POST", ["deregister"]) => {
             number.registered = false;
             Ok(success())
@@ -92,10 +92,10 @@ pub(super) fn show(world: &World, number: &Number, call: &Call) -> Value {
         "new_name_status": "NONE",
         "code_verification_status": "VERIFIED",
         "account_mode": "LIVE",
-        "platform_type": if number.registered { "CLOUD_API" } else { "NOT_APPLICABLE" },
+        "platform_type": if number.registered || number.on_phone_app { "CLOUD_API" } else { "NOT_APPLICABLE" },
         "is_official_business_account": false,
         "is_pin_enabled": number.pin.is_some(),
-        "is_on_biz_app": false,
+        "is_on_biz_app": number.on_phone_app,
         "is_preverified_number": false,
         "webhook_configuration": configuration,
         "last_onboarded_time": "2026-01-15T09:00:00+0000",
@@ -145,11 +145,20 @@ fn change(number: &mut Number, call: &Call) -> Outcome {
     Err(GraphError::parameter("Nothing to change was given."))
 }
 
+/// So many tries to register a number in so many milliseconds. Source: Meta: registration, error 133016.
+const TRIES: usize = 10;
+const TRIES_WITHIN: i64 = 72 * 60 * 60 * 1000;
+
 /// The first PIN sets two-step verification; later ones have to match. Source: Meta: registration.
-fn register(number: &mut Number, call: &Call) -> Outcome {
+fn register(number: &mut Number, call: &Call, now: i64) -> Outcome {
     require_product(call)?;
     let pin = argument(call, "pin").ok_or_else(|| GraphError::missing("pin"))?;
     let pin = checked_pin(&pin)?;
+    number.tries.retain(|at| now - at < TRIES_WITHIN);
+    if number.tries.len() >= TRIES {
+        return Err(GraphError::usual(133_016));
+    }
+    number.tries.push(now);
     if number.pin.as_ref().is_some_and(|known| *known != pin) {
         return Err(GraphError::usual(133_005));
     }

@@ -55,6 +55,7 @@ async fn set_up(app: &App) -> Phone {
     let site = Site {
         id: id(1),
         domain: "chat.example:8443".into(),
+        owner: None,
         created_at: NOW,
     };
     let waba_app = WabaApp {
