@@ -247,6 +247,8 @@ fn task(what: &Outgoing) -> (String, String, Task) {
                 name: name.clone(),
                 language: language.clone(),
                 components: components.clone(),
+                header: None,
+                confirm: None,
             };
             ("template".to_owned(), format!("{name} ({language})"), task)
         }

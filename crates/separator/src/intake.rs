@@ -8,10 +8,13 @@
 //! One task does this, so receipts keep their order. While the doors are pressed for the disk, intake leaves them most
 //! of it: what is acknowledged can wait, what is not acknowledged cannot.
 
+pub(crate) mod codes;
 mod from_bitrix;
 mod from_meta;
+pub(crate) mod hold;
 pub(crate) mod known;
 pub(crate) mod work;
+mod wrap;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -156,9 +159,10 @@ enum Failure {
 async fn translate(app: &Arc<App>, receipts: &[Receipt]) -> Result<(), Failure> {
     let registry = app.directory.snapshot();
     let parsed = guarded(|| receipts.iter().map(Parsed::read).collect::<Vec<_>>())?;
-    let known = Known::load(&app.store, &parsed).await?;
+    let now = app.clock.now();
+    let known = Known::load(&app.store, &parsed, now).await?;
     let work = guarded(|| {
-        let mut work = Work::new(&registry, known, app.clock.now(), &app.ids);
+        let mut work = Work::new(&registry, known, now, &app.ids);
         for (receipt, parsed) in receipts.iter().zip(&parsed) {
             work.begin(receipt);
             match parsed {

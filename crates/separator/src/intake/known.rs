@@ -10,10 +10,12 @@ use super::Parsed;
 use crate::{
     person::canonical,
     store::{
-        Error, Store,
+        self, Error, Store, catalogue,
         conversations::{self, Alias, AliasKind, Conversation, Deed, Person},
+        held::Held,
         messages::{self, Facts, Retold},
     },
+    time::Millis,
     translate,
 };
 
@@ -65,6 +67,12 @@ pub(crate) struct Known {
     by_wamid: HashMap<(Uuid, String), Uuid>,
     /// The last messages of conversations in which an operator quoted something, newest first.
     pub latest: HashMap<Uuid, Vec<Facts>>,
+    /// What waits in each conversation for its customer, in order.
+    pub held: HashMap<Uuid, Vec<Held>>,
+    /// The templates that codes name, by number.
+    pub templates: catalogue::ByPhone,
+    /// All that can be sent, by number, where an operator wrote outside the 24 hours.
+    pub approved: catalogue::ByPhone,
 }
 
 #[derive(Default)]
@@ -75,10 +83,15 @@ struct Questions {
     messages: Vec<Uuid>,
     chats: Vec<String>,
     quoting: HashSet<String>,
+    /// Chats in which operators wrote, and the names of templates in their codes.
+    written: HashMap<String, Vec<String>>,
+    /// Whether something came that may set free what waits, or has to wait behind it.
+    waiting: bool,
 }
 
 impl Questions {
     fn ask_meta(&mut self, value: &MessagesValue) {
+        self.waiting |= !value.messages.is_empty();
         let phone_number_id = value.phone_number_id.as_deref().unwrap_or_default();
         for message in value.messages.iter().flatten() {
             self.deeds.push(inbound_deed(phone_number_id, &message.id));
@@ -140,6 +153,13 @@ impl Questions {
                     ));
                     self.chats.push(message.chat_id.clone());
                     self.wamids.extend(message.external_ids.iter().cloned());
+                    if let EventData::MessageAdd(_) = &event.data {
+                        self.waiting = true;
+                        let names = self.written.entry(message.chat_id.clone()).or_default();
+                        if let Some(Ok(code)) = translate::from_bitrix::code(message) {
+                            names.push(code.name);
+                        }
+                    }
                     if translate::from_bitrix::read(message).quote.is_some() {
                         self.quoting.insert(message.chat_id.clone());
                     }
@@ -161,7 +181,7 @@ impl Questions {
 
 impl Known {
     /// Reads all that the receipts speak of.
-    pub(crate) async fn load(store: &Store, parsed: &[Parsed]) -> Result<Self, Error> {
+    pub(crate) async fn load(store: &Store, parsed: &[Parsed], now: Millis) -> Result<Self, Error> {
         let mut questions = Questions::default();
         for parsed in parsed {
             match parsed {
@@ -179,7 +199,7 @@ impl Known {
             }
         }
         let mut known = Self::default();
-        known.answer(store, questions).await?;
+        known.answer(store, questions, now).await?;
         Ok(known)
     }
 
@@ -190,11 +210,16 @@ impl Known {
             aliases: vec![value.to_owned()],
             ..Questions::default()
         };
-        known.answer(store, questions).await?;
+        known.answer(store, questions, Millis(0)).await?;
         Ok(known)
     }
 
-    async fn answer(&mut self, store: &Store, questions: Questions) -> Result<(), Error> {
+    async fn answer(
+        &mut self,
+        store: &Store,
+        questions: Questions,
+        now: Millis,
+    ) -> Result<(), Error> {
         let Questions {
             deeds,
             aliases,
@@ -202,6 +227,8 @@ impl Known {
             messages,
             chats,
             quoting,
+            written,
+            waiting,
         } = questions;
         self.done = conversations::done_before(store, &unique(deeds)).await?;
         for (alias, person) in conversations::persons_by_alias(store, &unique(aliases)).await? {
@@ -235,6 +262,42 @@ impl Known {
         for fact in facts {
             self.add_message(fact);
         }
+        if waiting {
+            self.learn_held(store).await?;
+        }
+        self.learn_templates(store, &written, now).await
+    }
+
+    async fn learn_held(&mut self, store: &Store) -> Result<(), Error> {
+        let conversations: Vec<Uuid> = self.conversations.values().map(|one| one.id).collect();
+        for held in store::held::of(store, &conversations).await? {
+            self.held.entry(held.conversation).or_default().push(held);
+        }
+        Ok(())
+    }
+
+    /// Looks up the templates that codes name, and what can be offered to whom wrote while only templates are taken.
+    async fn learn_templates(
+        &mut self,
+        store: &Store,
+        written: &HashMap<String, Vec<String>>,
+        now: Millis,
+    ) -> Result<(), Error> {
+        let (mut phones, mut names, mut closed) = (Vec::new(), Vec::new(), Vec::new());
+        for conversation in self.conversations.values() {
+            let Some(named) = written.get(&conversation.chat_ref) else {
+                continue;
+            };
+            if !named.is_empty() {
+                phones.push(conversation.phone);
+                names.extend(named.iter().cloned());
+            }
+            if conversation.open_until(now).is_none() {
+                closed.push(conversation.phone);
+            }
+        }
+        self.templates = catalogue::named(store, &unique(phones), &unique(names)).await?;
+        self.approved = catalogue::approved(store, &unique(closed)).await?;
         Ok(())
     }
 
@@ -278,6 +341,21 @@ impl Known {
     pub(crate) fn message(&self, phone: Uuid, wamid: &str) -> Option<&Facts> {
         self.messages
             .get(self.by_wamid.get(&(phone, wamid.to_owned()))?)
+    }
+
+    /// A message stands elsewhere now.
+    pub(crate) fn restate(&mut self, id: Uuid, state: messages::State) {
+        if let Some(facts) = self.messages.get_mut(&id) {
+            facts.state = state;
+        }
+    }
+
+    /// Meta takes only templates in a conversation.
+    pub(crate) fn close_window(&mut self, conversation: &Conversation, at: Millis) {
+        let key = (conversation.phone, conversation.person);
+        if let Some(known) = self.conversations.get_mut(&key) {
+            known.window_closed_at = Some(at);
+        }
     }
 
     /// A message says something else now.

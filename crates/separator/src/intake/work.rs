@@ -14,9 +14,11 @@ use crate::{
         self, Cell, Transaction,
         conversations::{self, Alias, AliasKind, Conversation, Deed, Person},
         events::{Kept, State as KeptState},
+        held::Held,
         lanes::{self, NewTask, Priority, Side, Task},
         media::NewMedia,
         messages::{self, Change, Direction, Facts, Journey, NewMessage, Retold, State},
+        orders::{NewOrder, News},
         receipts::{self, Receipt},
     },
     time::Millis,
@@ -82,6 +84,18 @@ pub(crate) struct Work<'a> {
     tasks: Vec<NewTask>,
     pub due: Vec<(Side, Uuid, Uuid)>,
     pub unconfirmed: Vec<Uuid>,
+    /// Messages that begin to wait for their customer.
+    pub held: Vec<Held>,
+    /// Messages that wait no longer.
+    pub freed: Vec<Uuid>,
+    /// Messages that go back to where they were before they were sent.
+    pub requeued: Vec<(Uuid, Journey)>,
+    /// Conversations in which Meta takes only templates.
+    pub closed: Vec<Uuid>,
+    /// Messages of which Bitrix24 wants to hear.
+    pub orders: Vec<NewOrder>,
+    /// What became of messages of which Bitrix24 may want to hear.
+    pub news: Vec<News>,
     pub setup: Vec<SetupChange>,
     counts: HashMap<&'static str, u64>,
 }
@@ -110,6 +124,12 @@ impl<'a> Work<'a> {
             tasks: Vec::new(),
             due: Vec::new(),
             unconfirmed: Vec::new(),
+            held: Vec::new(),
+            freed: Vec::new(),
+            requeued: Vec::new(),
+            closed: Vec::new(),
+            orders: Vec::new(),
+            news: Vec::new(),
             setup: Vec::new(),
             counts: HashMap::new(),
         }
@@ -376,6 +396,7 @@ impl<'a> Work<'a> {
             chat_ref: self.ids.next().simple().to_string(),
             im_chat_id: None,
             last_inbound_at: None,
+            window_closed_at: None,
             created_at: self.now,
         };
         self.conversations.insert((phone.id, person));
@@ -386,12 +407,32 @@ impl<'a> Work<'a> {
     /// The customer wrote: the 24 hours begin anew.
     pub(crate) fn open_window(&mut self, conversation: &Conversation, at: Millis) {
         let key = (conversation.phone, conversation.person);
-        if let Some(known) = self.known.conversations.get_mut(&key)
-            && known.last_inbound_at.is_none_or(|before| before < at)
-        {
+        let now = self.now;
+        let Some(known) = self.known.conversations.get_mut(&key) else {
+            return;
+        };
+        if known.last_inbound_at.is_none_or(|before| before < at) {
             known.last_inbound_at = Some(at);
             self.conversations.insert(key);
         }
+        if at + conversations::WINDOW > now && known.window_closed_at.take().is_some() {
+            self.conversations.insert(key);
+        }
+        if known.open_until(now).is_some() {
+            self.release(conversation);
+        }
+    }
+
+    /// Adds a step to the journey of a message.
+    pub(crate) fn tell_journey(&mut self, message: Uuid, journey: Journey) {
+        self.changes.push(Change {
+            id: message,
+            state: None,
+            wamid: None,
+            error: None,
+            at: self.now,
+            journey,
+        });
     }
 
     /// Bitrix24 told under which chat it keeps a conversation.
@@ -550,6 +591,7 @@ impl<'a> Work<'a> {
         store::media::insert(&mut tx, &self.media).await?;
         messages::insert(&mut tx, std::mem::take(&mut self.messages)).await?;
         messages::change(&mut tx, std::mem::take(&mut self.changes)).await?;
+        self.write_waiting(&mut tx).await?;
         for retold in &self.retold {
             let journey = Journey::new().with(self.now, "edited", Some("by the customer"));
             messages::retell(&mut tx, retold, self.now, journey).await?;
@@ -573,6 +615,35 @@ impl<'a> Work<'a> {
         receipts::delete(&mut tx, &self.receipts).await?;
         tx.commit().await?;
         self.after(app).await
+    }
+
+    /// What begins to wait, what waits no longer, and what Bitrix24 hears of its orders.
+    async fn write_waiting(&mut self, tx: &mut Transaction) -> Result<(), store::Error> {
+        for (message, journey) in std::mem::take(&mut self.requeued) {
+            messages::requeue(tx, message, self.now, journey).await?;
+        }
+        for conversation in &self.closed {
+            conversations::close_window(tx, *conversation, self.now).await?;
+        }
+        if !self.freed.is_empty() {
+            let taken = store::held::take(tx, &self.freed).await?;
+            // Somebody else was faster: it went out as a template, or its time was over.
+            let lost: Vec<Uuid> = self
+                .freed
+                .iter()
+                .copied()
+                .filter(|message| !taken.contains(message))
+                .collect();
+            self.tasks
+                .retain(|task| task.message.is_none_or(|message| !lost.contains(&message)));
+        }
+        store::held::insert(tx, &self.held).await?;
+        store::orders::insert(tx, &self.orders).await?;
+        if !self.news.is_empty() {
+            let reports = store::orders::follow(tx, &self.news, self.now, self.ids).await?;
+            self.tasks.extend(reports);
+        }
+        Ok(())
     }
 
     async fn write_identities(&mut self, tx: &mut Transaction) -> Result<(), store::Error> {

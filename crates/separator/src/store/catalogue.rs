@@ -99,8 +99,8 @@ pub async fn named(store: &Store, phones: &[Uuid], names: &[String]) -> Result<B
     Ok(found)
 }
 
-/// The codes of templates that a number can send, as a note offers them: those that need fewest values first.
-pub async fn codes(store: &Store, phones: &[Uuid]) -> Result<HashMap<Uuid, Vec<String>>, Error> {
+/// The templates that numbers can send.
+pub async fn approved(store: &Store, phones: &[Uuid]) -> Result<ByPhone, Error> {
     let keys: Vec<Cell> = phones.iter().map(|phone| Cell::Id(*phone)).collect();
     let rows = store
         .fetch_in(
@@ -110,19 +110,19 @@ pub async fn codes(store: &Store, phones: &[Uuid]) -> Result<HashMap<Uuid, Vec<S
         .await?;
     let mut found = ByPhone::new();
     gather(&rows, phones, &mut found)?;
-    Ok(found
-        .into_iter()
-        .map(|(phone, mut templates)| {
-            templates.retain(|template| template.beyond.is_none());
-            templates.sort_by_cached_key(|template| {
-                (
-                    template.values(),
-                    template.name.clone(),
-                    template.language.clone(),
-                )
-            });
-            templates.truncate(OFFERED);
-            (phone, templates.iter().map(Template::code).collect())
-        })
-        .collect())
+    Ok(found)
+}
+
+/// The codes that a note offers, of the templates that need fewest values.
+pub fn offer(templates: &[Template]) -> Vec<String> {
+    let mut offered: Vec<&Template> = templates
+        .iter()
+        .filter(|template| template.beyond.is_none())
+        .collect();
+    offered.sort_by_cached_key(|template| {
+        let (name, language) = (template.name.clone(), template.language.clone());
+        (template.values(), name, language)
+    });
+    offered.truncate(OFFERED);
+    offered.into_iter().map(Template::code).collect()
 }

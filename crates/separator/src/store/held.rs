@@ -3,6 +3,8 @@
 //! It stands here and in no lane. It goes into its lane when the customer writes, in the order in which it was written;
 //! or as a template's value; or it ends after a day. Whichever is first takes the row, in the transaction of its effect.
 
+use std::collections::HashSet;
+
 use uuid::Uuid;
 
 use super::{Cell, Error, Row, Store, Transaction, lanes::Task};
@@ -86,7 +88,10 @@ pub async fn of(store: &Store, conversations: &[Uuid]) -> Result<Vec<Held>, Erro
 /// The message, if it waits.
 pub async fn get(store: &Store, message: Uuid) -> Result<Option<Held>, Error> {
     let row = store
-        .fetch_optional(&format!("{HELD} WHERE h.message_id = $1"), &[message.into()])
+        .fetch_optional(
+            &format!("{HELD} WHERE h.message_id = $1"),
+            &[message.into()],
+        )
         .await?;
     row.as_ref().map(read).transpose()
 }
@@ -97,13 +102,25 @@ pub async fn take(tx: &mut Transaction, messages: &[Uuid]) -> Result<Vec<Uuid>, 
     let mut taken = Vec::new();
     for message in messages {
         let rows = tx
-            .execute("DELETE FROM held WHERE message_id = $1", &[(*message).into()])
+            .execute(
+                "DELETE FROM held WHERE message_id = $1",
+                &[(*message).into()],
+            )
             .await?;
         if rows > 0 {
             taken.push(*message);
         }
     }
     Ok(taken)
+}
+
+/// Which of these messages wait.
+pub async fn among(tx: &mut Transaction, messages: &[Uuid]) -> Result<HashSet<Uuid>, Error> {
+    let keys: Vec<Cell> = messages.iter().map(|id| Cell::Id(*id)).collect();
+    let rows = tx
+        .fetch_in("SELECT message_id FROM held WHERE message_id IN", &keys)
+        .await?;
+    rows.iter().map(|row| row.id("message_id")).collect()
 }
 
 /// What waits although its customer has written, in order.
@@ -134,7 +151,11 @@ pub async fn expired(store: &Store, now: Millis, limit: i64) -> Result<Vec<Held>
 /// When the next one has waited for too long.
 pub async fn next_end(store: &Store) -> Result<Option<Millis>, Error> {
     let row = store
-        .fetch_optional("SELECT expires_at FROM held ORDER BY expires_at LIMIT 1", &[])
+        .fetch_optional(
+            "SELECT expires_at FROM held ORDER BY expires_at LIMIT 1",
+            &[],
+        )
         .await?;
-    row.map(|row| row.number("expires_at").map(Millis)).transpose()
+    row.map(|row| row.number("expires_at").map(Millis))
+        .transpose()
 }

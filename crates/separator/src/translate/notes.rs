@@ -510,7 +510,9 @@ mod tests {
             Note::SecurityCodeChanged,
             Note::NotLinked,
             Note::GivenUp { hours: 72 },
-            Note::Held { codes: vec![name()] },
+            Note::Held {
+                codes: vec![name()],
+            },
             Note::Held { codes: Vec::new() },
             Note::HeldTooLong { text: name() },
             Note::HeaderFileKind {
