@@ -506,3 +506,64 @@ async fn settings_come_from_file_environment_and_flags_in_this_order() {
     assert!(folder.path().join("elsewhere/separator.db").exists());
     assert!(!folder.path().join("data").exists());
 }
+
+#[test]
+fn a_telephone_server_is_looked_at_from_the_terminal() {
+    let folder = Folder::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = listener.local_addr().unwrap().to_string();
+    let accepting = std::thread::spawn(move || {
+        // One connection for TLS and one for SIP without it, each closed at once.
+        listener.incoming().take(2).for_each(drop);
+    });
+
+    // What is no address is wrong usage, and nothing in it reaches the terminal as it is.
+    for wrong in ["", "a b", "sip.example.com:0", "a..b", "x\u{1b}[31m"] {
+        folder.run(&["sip-check", wrong], &[]).refused(2, &["sip"]);
+    }
+    let report = |outcome: &Outcome| -> serde_json::Value {
+        serde_json::from_str(&outcome.stdout).unwrap_or_else(|_| panic!("{outcome:?}"))
+    };
+    // This machine is not connected to unless the operator allows it.
+    let closed = folder.run(&["sip-check", &server, "--json"], &[]);
+    assert_eq!(closed.code, Some(1), "{closed:?}");
+    assert!(
+        closed.stderr.ends_with("Calls will not arrive.\n"),
+        "{closed:?}"
+    );
+    assert_eq!(report(&closed)["verdict"], "red");
+    assert_eq!(report(&closed)["stages"][1]["code"], "not_public");
+
+    let allowed = [("SEPARATOR_ALLOW_ADDRESSES", "127.0.0.0/8")];
+    let looked = folder.run(
+        &["sip-check", &server, "--json", "--language", "ru"],
+        &allowed,
+    );
+    accepting.join().unwrap();
+    assert_eq!(looked.code, Some(1), "{looked:?}");
+    let stages = report(&looked)["stages"].clone();
+    let last = stages.as_array().unwrap().last().unwrap();
+    assert_eq!(
+        (&last["code"], &last["state"]),
+        (&json!("closed_during_tls"), &json!("fault"))
+    );
+    assert!(
+        last["text"]
+            .as_str()
+            .unwrap()
+            .starts_with("Сервер закрыл соединение"),
+        "{last}"
+    );
+
+    // The same as text; the listener is gone by now.
+    let told = folder.run(&["sip-check", &format!("sips:u@{server}")], &allowed);
+    assert_eq!(told.code, Some(1), "{told:?}");
+    for words in [
+        "Removed from what was entered: sips:, u@",
+        "nothing listens",
+        "pjsip show transports",
+        "red: Calls will not arrive.",
+    ] {
+        assert!(told.stdout.contains(words), "{words:?} is not in {told:?}");
+    }
+}

@@ -11,13 +11,20 @@ use clap::{Args, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    calling::{
+        address,
+        preflight::{Preflight, Verdict},
+    },
     identifiers::{Chance, Ids},
-    logging, sandbox_command,
+    logging,
+    outgoing::Outgoing,
+    sandbox_command,
     secret::Secret,
     serve::{self, StartError},
     settings::{self, Settings, SettingsArguments},
     store::Store,
     time::Clock,
+    translate::message::Language,
     users::{self, Role, Scope},
 };
 
@@ -50,6 +57,23 @@ enum Command {
     },
     /// Print the description of the JSON API (OpenAPI), as it is served at /api/openapi.json
     Openapi,
+    /// Look at a telephone server as Meta does before it sends a call there; ends with 1 where calls will not arrive
+    SipCheck(SipCheck),
+}
+
+#[derive(Debug, Args)]
+struct SipCheck {
+    /// Host name or IP address of the telephone server, with its TLS port where that is not 5061
+    #[arg(value_name = "HOST[:PORT]")]
+    address: String,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+    /// Language of the result: en or ru
+    #[arg(long, default_value = "en", value_parser = language)]
+    language: Language,
+    #[command(flatten)]
+    settings: SettingsArguments,
 }
 
 #[derive(Debug, Subcommand)]
@@ -102,6 +126,14 @@ fn role(text: &str) -> Result<Role, String> {
 fn scope(text: &str) -> Result<Scope, String> {
     text.parse()
         .map_err(|_| "must be manage or callback".to_owned())
+}
+
+fn language(text: &str) -> Result<Language, String> {
+    match text {
+        "en" => Ok(Language::English),
+        "ru" => Ok(Language::Russian),
+        _ => Err("must be en or ru".to_owned()),
+    }
 }
 
 /// Why a command ended badly.
@@ -164,8 +196,36 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Key {
             command: KeyCommand::Create(key),
         } => create_key(key).await,
+        Command::SipCheck(check) => sip_check(check).await,
         Command::Openapi => print(crate::api::openapi()),
     }
+}
+
+async fn sip_check(check: SipCheck) -> Result<(), Failure> {
+    let address = address::normalise(&check.address, None).map_err(|error| {
+        Failure::Usage(anyhow::anyhow!(
+            "`{}` {}",
+            check.address.escape_debug(),
+            error.text(check.language)
+        ))
+    })?;
+    let settings = load(&check.settings)?;
+    let outgoing = Outgoing::new(settings.allow_addresses, &[])
+        .map_err(|error| Failure::Failed(error.into()))?;
+    let preflight = Preflight::new(outgoing, Clock::System, Chance::System);
+    let report = preflight.check(&address, None).await;
+    print(&if check.json {
+        report.to_json(check.language).to_string()
+    } else {
+        report.to_text(check.language)
+    })?;
+    if report.verdict() == Verdict::Red {
+        return Err(Failure::Failed(anyhow::anyhow!(
+            "{address}: {}",
+            report.sentence(check.language)
+        )));
+    }
+    Ok(())
 }
 
 fn load(arguments: &SettingsArguments) -> Result<Settings, Failure> {

@@ -20,6 +20,8 @@ pub mod account;
 
 pub mod media;
 
+pub mod calling;
+
 pub mod store;
 
 pub mod registry;

@@ -179,6 +179,12 @@ impl Outgoing {
         self.rules.vet(url)
     }
 
+    /// Whether a connection may be made to an address that was resolved elsewhere: it is public, or in a network that the
+    /// operator allowed. Connect to exactly this address afterwards, not to the name.
+    pub fn permits(&self, address: IpAddr) -> bool {
+        self.rules.permits(address)
+    }
+
     /// The client for Graph, portals and authorization servers: no redirects, [`API_TIMEOUT`].
     ///
     /// [`Outgoing::vet`] the URL first where somebody else chose its host.

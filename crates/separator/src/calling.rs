@@ -1,0 +1,11 @@
+//! Calls: the company's WhatsApp number rings on its own telephone server, by SIP over TLS.
+//!
+//! Meta takes almost any address on saving and tests none of them: a wrong certificate shows only as silence. So what
+//! somebody enters as the server's address is put into one form ([`address`]) and looked at as Meta would look at it
+//! ([`preflight`]).
+
+pub mod address;
+pub mod preflight;
+
+#[cfg(test)]
+mod rig;
