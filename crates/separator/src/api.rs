@@ -18,6 +18,7 @@ mod fields;
 mod idempotency;
 mod instances;
 mod messages;
+mod messaging;
 mod operation;
 mod page;
 mod phone_messages;
@@ -62,6 +63,7 @@ fn operations() -> impl Iterator<Item = &'static Operation> {
         waba_apps::OPERATIONS,
         accounts::OPERATIONS,
         phones::OPERATIONS,
+        messaging::OPERATIONS,
         phone_messages::OPERATIONS,
         conversations::OPERATIONS,
         bitrix_apps::OPERATIONS,
@@ -82,6 +84,7 @@ fn objects() -> impl Iterator<Item = &'static Described> {
         waba_apps::OBJECTS,
         accounts::OBJECTS,
         phones::OBJECTS,
+        messaging::OBJECTS,
         phone_messages::OBJECTS,
         conversations::OBJECTS,
         bitrix_apps::OBJECTS,

@@ -14,7 +14,7 @@ mod from_meta;
 pub(crate) mod hold;
 pub(crate) mod known;
 pub(crate) mod work;
-mod wrap;
+pub(crate) mod wrap;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 

@@ -37,6 +37,7 @@ use crate::{
     settings::{DatabaseUrl, Settings},
     store::{self, Store},
     time::Clock,
+    window,
 };
 
 /// How long what is in flight may take to end.
@@ -306,6 +307,7 @@ async fn deliver_with(app: &Arc<App>, lease: Lease, stop: CancellationToken) {
         deliver::run(Arc::clone(app), lease, stop.clone()),
         portal::run(Arc::clone(app), stop.clone()),
         media::run(Arc::clone(app), stop.clone()),
+        window::run(Arc::clone(app), stop.clone()),
         housekeeping::run(Arc::clone(app), stop),
     );
 }

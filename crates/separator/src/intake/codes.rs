@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::work::Work;
 use crate::{
-    registry::Phone,
+    registry::{Phone, Registry},
     store::{
         conversations::Conversation,
         lanes::{Confirmation, HeaderFile, Task},
@@ -15,11 +15,12 @@ use crate::{
     },
     translate::{
         code::{Code, Kind, Malformed},
-        from_bitrix, from_whatsapp,
+        from_bitrix,
         message::Language,
         notes::Note,
         template::{self, Filled, Languages, Refusal},
     },
+    window,
 };
 
 /// Code of the error of a message whose code sends nothing.
@@ -110,18 +111,19 @@ pub(crate) fn resolve(
         .get(&phone.id)
         .map(Vec::as_slice)
         .unwrap_or_default();
-    let languages = Languages {
-        portal: work
-            .registry
+    let languages = languages(work.registry, phone);
+    template::resolve(&code, templates, languages, attached)
+}
+
+/// The languages that a number prefers.
+pub(crate) fn languages<'a>(registry: &'a Registry, phone: &Phone) -> Languages<'a> {
+    let messaging = registry.messaging_of(phone.id);
+    Languages {
+        portal: registry
             .instance_of(phone)
             .map(|instance| instance.language_code.as_str()),
-        number: work
-            .registry
-            .messaging_of(phone.id)
-            .default_language
-            .as_deref(),
-    };
-    template::resolve(&code, templates, languages, attached)
+        number: messaging.default_language.as_deref(),
+    }
 }
 
 /// The row of the header's file: the one attached to the code, or the one behind its link.
@@ -167,9 +169,7 @@ pub(crate) fn task(filled: Filled, confirm: Option<Confirmation>) -> Task {
 
 /// Operators see in the chat what the customer gets.
 pub(crate) fn show(work: &mut Work<'_>, conversation: &Conversation, filled: &Filled) {
-    let shown = from_whatsapp::markup::with_marks(&filled.shown);
-    let text = format!("[b]{} ({}):[/b][br]{shown}", filled.name, filled.language);
-    work.note(conversation.into(), text);
+    work.note(conversation.into(), window::shown(filled));
 }
 
 /// Nothing is sent: the message failed, and operators read why.

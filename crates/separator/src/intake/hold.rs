@@ -22,6 +22,9 @@ pub(crate) const WINDOW_CLOSED: i64 = 131_047;
 /// The journey's word for a message that begins to wait.
 pub(crate) const WAITS: &str = "waits: only templates are taken";
 
+/// The journey's word for a message that goes on because its customer wrote.
+pub(crate) const SENT_ON: &str = "sent on: the customer wrote";
+
 /// The journey's word for the template that goes out while a message waits.
 pub(crate) const ANNOUNCED: &str = "asks the customer to write";
 
@@ -48,7 +51,7 @@ impl Work<'_> {
                 Some(index) => drop(self.held.remove(index)),
                 None => self.freed.push(held.message),
             }
-            let journey = Journey::new().with(self.now, "sent on: the customer wrote", None);
+            let journey = Journey::new().with(self.now, SENT_ON, None);
             self.tell_journey(held.message, journey);
             self.tell_customer(conversation.into(), held.message, held.media, held.task);
         }

@@ -78,17 +78,7 @@ fn filled(
     wrapper: &TemplateRef,
     values: Vec<String>,
 ) -> Option<Filled> {
-    let languages = Languages {
-        portal: work
-            .registry
-            .instance_of(phone)
-            .map(|instance| instance.language_code.as_str()),
-        number: work
-            .registry
-            .messaging_of(phone.id)
-            .default_language
-            .as_deref(),
-    };
+    let languages = codes::languages(work.registry, phone);
     let templates = work.known.approved.get(&phone.id)?;
     match fill(wrapper, values, templates, languages) {
         Ok(filled) => Some(filled),
