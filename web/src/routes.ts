@@ -1,6 +1,7 @@
 // Every page: its address, its file, and where it stands in the menu. A page is a folder in `pages/` and a line here.
 import type { Component } from "vue";
 import type { RouteRecordRaw } from "vue-router";
+import DoctorIcon from "@bitrix24/b24icons-vue/outline/ActivityIcon";
 import SiteIcon from "@bitrix24/b24icons-vue/outline/EarthIcon";
 import WabaIcon from "@bitrix24/b24icons-vue/outline/WhatsappIcon";
 import type { Words } from "./words/languages/en";
@@ -37,4 +38,7 @@ export const routes: RouteRecordRaw[] = [
 
   { path: "/waba/apps", component: () => import("./pages/waba-apps/WabaAppList.vue"), meta: menu("waba", WabaIcon, (w) => w.wabaApps.menu) },
   { path: "/waba/apps/:id", component: () => import("./pages/waba-apps/WabaAppPage.vue") },
+
+  { path: "/doctor", component: () => import("./pages/doctor/DoctorPage.vue"), meta: menu("system", DoctorIcon, (w) => w.doctor.title) },
+  { path: "/help/:page", component: () => import("./pages/help/HelpPage.vue") },
 ];

@@ -22,6 +22,9 @@ CREATE TABLE held (
 CREATE INDEX held_by_conversation ON held (conversation_id, message_id);
 CREATE INDEX held_by_end ON held (expires_at);
 
+-- When the customer was last heard here, which may be long after the message was written. Meta says when that is too long.
+ALTER TABLE conversations ADD COLUMN heard_at BIGINT;
+
 -- When Meta said that the 24 hours are over; counts until the customer writes again.
 ALTER TABLE conversations ADD COLUMN window_closed_at BIGINT;
 

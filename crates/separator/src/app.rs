@@ -14,6 +14,7 @@ use crate::{
     settings::Settings,
     store::Store,
     time::Clock,
+    users::attempts::Attempts,
 };
 
 /// The running program; handed around as `Arc<App>`.
@@ -45,6 +46,8 @@ pub struct App {
     pub dispatcher: Dispatcher,
     /// Tokens and the publish routine.
     pub portals: Portals,
+    /// Tries to sign in.
+    pub attempts: Attempts,
     /// Files on their way.
     pub media: Media,
 }

@@ -37,6 +37,7 @@ use crate::{
     settings::{DatabaseUrl, Settings},
     store::{self, Store},
     time::Clock,
+    users::{attempts::Attempts, links},
     window,
 };
 
@@ -144,6 +145,7 @@ pub async fn build(settings: Settings, tasks: &TaskTracker) -> Result<Arc<App>, 
         dispatcher: Dispatcher::new(clock.clone()),
         portals: Portals::default(),
         media: Media::default(),
+        attempts: Attempts::default(),
         metrics: Metrics::default(),
         settings,
         store,
@@ -238,6 +240,7 @@ pub async fn run(
     let workers = TaskTracker::new();
     workers.spawn(start_workers(Arc::clone(&app), folder, stop.clone()));
     tracing::info!(address = %local, "listening");
+    offer_first_link(&app, local).await;
     started(local);
     let listener = listener.tap_io(|connection| {
         // Answers are small and awaited; a connection where this fails works all the same.
@@ -267,6 +270,32 @@ pub async fn run(
     }
     app.store.close().await;
     Ok(())
+}
+
+/// Where there are no users yet, says how to become the first one. Not through the log, which others may read.
+async fn offer_first_link(app: &App, local: SocketAddr) {
+    let token = match links::first(&app.store, &Chance::System, app.clock.now()).await {
+        Ok(Some(token)) => token,
+        Ok(None) => return,
+        Err(error) => {
+            tracing::error!(%error, "whether there are users could not be found out");
+            return;
+        }
+    };
+    let host = if local.ip().is_unspecified() {
+        format!("localhost:{}", local.port())
+    } else {
+        local.to_string()
+    };
+    let link = links::address(&format!("http://{host}"), &token);
+    let said = writeln!(
+        std::io::stdout(),
+        "There are no users yet. Whoever opens this link within 24 hours becomes the administrator (where people reach \
+         Separator under another address, put that in its place):\n\n  {link}\n"
+    );
+    if let Err(error) = said {
+        tracing::warn!(%error, "the link for the first administrator could not be printed; restart to see it");
+    }
 }
 
 /// The address, unless the service manager handed over a socket.

@@ -82,12 +82,12 @@ async fn send_on(app: &App, released: Vec<Held>, now: Millis) -> Result<(), stor
         .iter()
         .map(|held| step(held.message, now, hold::SENT_ON, None))
         .collect();
-    messages::change(&mut tx, changes).await?;
+    messages::change(&mut tx, changes);
     let tasks: Vec<NewTask> = released
         .iter()
         .map(|held| task(app, held, held.task.clone(), now))
         .collect();
-    lanes::enqueue(&mut tx, &tasks).await?;
+    lanes::enqueue(&mut tx, &tasks);
     tx.commit().await?;
     for task in &tasks {
         app.dispatcher.wake(task.phone, Side::Meta);
@@ -166,12 +166,11 @@ async fn give_up(app: &App, held: Held, now: Millis) -> Result<(), store::Error>
         }),
         ..step(held.message, now, "failed", Some(&why))
     };
-    messages::change(&mut tx, vec![change]).await?;
+    messages::change(&mut tx, vec![change]);
     lanes::enqueue(
         &mut tx,
         &[self::note(app, &held, note.markup(language), now)],
-    )
-    .await?;
+    );
     tx.commit().await?;
     app.dispatcher.wake(held.phone, Side::Portal);
     Ok(())
@@ -242,11 +241,11 @@ pub async fn send_as_template(
         return Err(NotSent::NotWaiting);
     }
     let change = step(message, now, wrap::WRAPPED, Some(&detail));
-    messages::change(&mut tx, vec![change]).await?;
+    messages::change(&mut tx, vec![change]);
     let shown = shown(&filled);
     let send = codes::task(filled, confirm.clone());
     let tasks = [task(app, &held, send, now), note(app, &held, shown, now)];
-    lanes::enqueue(&mut tx, &tasks).await?;
+    lanes::enqueue(&mut tx, &tasks);
     tx.commit().await?;
     app.dispatcher.wake(held.phone, Side::Meta);
     app.dispatcher.wake(held.phone, Side::Portal);

@@ -393,7 +393,7 @@ mod tests {
         };
         match (what, fields.finish()) {
             (Some(Asked::Plain(what)), Ok(())) => Ok(what),
-            (Some(Asked::Code(code)), Ok(())) => Err(vec![("a code".to_owned(), code)]),
+            (Some(Asked::Code(code)), Ok(())) => Err(vec![("by code".to_owned(), code)]),
             (_, Err(problem)) => Err(errors(problem)),
             (None, Ok(())) => Err(Vec::new()),
         }
@@ -438,6 +438,10 @@ mod tests {
         );
         assert_eq!(
             wrong_field(&json!({ "shortcode": "template-hello_world" })),
+            "by code"
+        );
+        assert_eq!(
+            wrong_field(&json!({ "shortcode": "template-a", "text": "a" })),
             "shortcode"
         );
         assert_eq!(wrong_field(&json!({ "text": null })), "text");

@@ -5,7 +5,10 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -131,6 +134,9 @@ pub(super) struct NotWritten(String);
 /// Entries that may share a transaction.
 const GROUP: usize = 256;
 
+/// The longest that the ledger makes way for doors that are pressed.
+const LONGEST_REST: Duration = Duration::from_millis(100);
+
 /// Records that tries begin. From then on their outcome is unknown until they are settled, also after a crash.
 pub(super) async fn mark_started(app: &App, rows: Vec<Uuid>) -> Result<(), NotWritten> {
     hand_in(app, rows, Vec::new()).await
@@ -175,6 +181,7 @@ pub(super) async fn keep_ledger(
             _ = entries.recv_many(&mut group, GROUP) => {}
             () = closing.cancelled() => return entries,
         }
+        let begun = Instant::now();
         let (mut started, mut settled, mut answers) = (Vec::new(), Vec::new(), Vec::new());
         for entry in group.drain(..) {
             answers.push((entry.answer, entry.settled.is_empty()));
@@ -200,6 +207,8 @@ pub(super) async fn keep_ledger(
             let _ = answer.send(if only_begins { marked.clone() } else { Ok(()) });
         }
         after(&app, &settled).await;
+        let pressure = app.committer.pressure();
+        pressure.make_way(begun.elapsed(), LONGEST_REST).await;
     }
 }
 
@@ -248,7 +257,7 @@ async fn write(app: &App, started: &[Uuid], settled: &[Settled]) -> Result<(), s
     // Tables in the order in which intake writes them, so that neither waits for the other in a circle.
     let chats: Vec<(Uuid, i64, Option<String>)> =
         settled.iter().filter_map(|one| one.chat.clone()).collect();
-    conversations::set_portal_chats(&mut tx, &unique_chats(chats)).await?;
+    conversations::set_portal_chats(&mut tx, &unique_chats(chats));
     for (conversation, wa_id) in settled.iter().filter_map(|one| one.alias.clone()) {
         learn_alias(&mut tx, conversation, &wa_id).await?;
     }
@@ -256,26 +265,26 @@ async fn write(app: &App, started: &[Uuid], settled: &[Settled]) -> Result<(), s
         .iter()
         .filter_map(|one| one.change.clone())
         .collect();
-    messages::change(&mut tx, changes).await?;
+    messages::change(&mut tx, changes);
     let held: Vec<Held> = settled.iter().filter_map(|one| one.held.clone()).collect();
     for held in &held {
-        conversations::close_window(&mut tx, held.conversation, held.held_at).await?;
+        conversations::close_window(&mut tx, held.conversation, held.held_at);
     }
-    held::insert(&mut tx, &held).await?;
+    held::insert(&mut tx, &held);
     let mut endings: Vec<(&Claimed, Ending)> = settled
         .iter()
         .map(|one| (&one.row, one.ending.clone()))
         .collect();
     look_at_once(&mut tx, &mut endings, now).await?;
-    lanes::mark_started(&mut tx, started, now).await?;
-    lanes::settle(&mut tx, &endings, now).await?;
+    lanes::mark_started(&mut tx, started, now);
+    lanes::settle(&mut tx, &endings, now);
     let mut tasks: Vec<NewTask> = settled.iter().flat_map(|one| one.tasks.clone()).collect();
     confirm_at_once(&mut tx, &mut tasks, now).await?;
     let news: Vec<News> = settled.iter().filter_map(news).collect();
     if !news.is_empty() {
         tasks.extend(orders::follow(&mut tx, &news, now, &app.ids).await?);
     }
-    lanes::enqueue(&mut tx, &tasks).await?;
+    lanes::enqueue(&mut tx, &tasks);
     tx.commit().await
 }
 
@@ -340,18 +349,14 @@ async fn confirm_at_once(
     if confirming.is_empty() {
         return Ok(());
     }
-    let states = messages::states(tx, &confirming).await?;
-    let waiting = held::among(tx, &confirming).await?;
+    let states = held::states(tx, &confirming).await?;
     tasks.retain_mut(|task| {
         if !matches!(task.task, Task::Confirm(_)) {
             return true;
         }
-        if waiting.contains(&task.lane) {
-            return false;
-        }
         match states.get(&task.lane) {
-            Some(State::Failed) => false,
-            Some(State::Sent | State::Delivered | State::Read) => {
+            Some((State::Failed, _) | (_, true)) => false,
+            Some((State::Sent | State::Delivered | State::Read, false)) => {
                 task.due_at = now;
                 true
             }
@@ -384,7 +389,8 @@ async fn learn_alias(
         kind: AliasKind::Phone,
         value: crate::person::canonical(wa_id),
     };
-    conversations::add_alias(tx, &alias, person, wa_id).await
+    conversations::add_alias(tx, &alias, person, wa_id);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -471,10 +477,10 @@ mod tests {
             let message = message(&ids, *state);
             sent.push(message.id);
             tasks.extend(confirmation(&ids, &row(&message, true), NOW));
-            messages::insert(&mut tx, vec![message]).await.unwrap();
+            messages::insert(&mut tx, vec![message]);
         }
         confirm_at_once(&mut tx, &mut tasks, NOW).await.unwrap();
-        lanes::enqueue(&mut tx, &tasks).await.unwrap();
+        lanes::enqueue(&mut tx, &tasks);
         tx.commit().await.unwrap();
         (store, sent)
     }
@@ -516,12 +522,8 @@ mod tests {
         let (store, sent) = sent(folder.path(), &[State::Queued, State::Queued]).await;
         let at = NOW + Duration::from_secs(3);
         let mut tx = store.begin().await.unwrap();
-        lanes::make_due(&mut tx, Side::Portal, &sent[..1], at)
-            .await
-            .unwrap();
-        lanes::drop_confirmations(&mut tx, &sent[1..])
-            .await
-            .unwrap();
+        lanes::make_due(&mut tx, Side::Portal, &sent[..1], at);
+        lanes::drop_confirmations(&mut tx, &sent[1..]);
         tx.commit().await.unwrap();
         assert!(due(&store, Duration::from_secs(2)).await.is_empty());
         assert_eq!(due(&store, Duration::from_secs(3)).await, sent[..1]);

@@ -217,7 +217,7 @@ fn reply(
         return;
     }
     let reply = from_bitrix::read(message);
-    let open = conversation.open_until(work.now).is_some();
+    let open = conversation.takes_everything(work.now);
     if open {
         // What waited goes first.
         work.release(conversation);

@@ -292,7 +292,7 @@ impl Known {
                 phones.push(conversation.phone);
                 names.extend(named.iter().cloned());
             }
-            if conversation.open_until(now).is_none() {
+            if !conversation.takes_everything(now) {
                 closed.push(conversation.phone);
             }
         }

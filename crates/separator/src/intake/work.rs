@@ -396,6 +396,7 @@ impl<'a> Work<'a> {
             chat_ref: self.ids.next().simple().to_string(),
             im_chat_id: None,
             last_inbound_at: None,
+            heard_at: None,
             window_closed_at: None,
             created_at: self.now,
         };
@@ -415,12 +416,10 @@ impl<'a> Work<'a> {
             known.last_inbound_at = Some(at);
             self.conversations.insert(key);
         }
-        if at + conversations::WINDOW > now && known.window_closed_at.take().is_some() {
-            self.conversations.insert(key);
-        }
-        if known.open_until(now).is_some() {
-            self.release(conversation);
-        }
+        known.heard_at = Some(now);
+        known.window_closed_at = None;
+        self.conversations.insert(key);
+        self.release(conversation);
     }
 
     /// Adds a step to the journey of a message.
@@ -587,17 +586,17 @@ impl<'a> Work<'a> {
     /// Writes everything in one transaction, then wakes whoever has work now.
     pub(crate) async fn write(mut self, app: &App) -> Result<(), store::Error> {
         let mut tx = app.store.begin().await?;
-        self.write_identities(&mut tx).await?;
-        store::media::insert(&mut tx, &self.media).await?;
-        messages::insert(&mut tx, std::mem::take(&mut self.messages)).await?;
-        messages::change(&mut tx, std::mem::take(&mut self.changes)).await?;
+        self.write_identities(&mut tx);
+        store::media::insert(&mut tx, &self.media);
+        messages::insert(&mut tx, std::mem::take(&mut self.messages));
+        messages::change(&mut tx, std::mem::take(&mut self.changes));
         self.write_waiting(&mut tx).await?;
         for retold in &self.retold {
             let journey = Journey::new().with(self.now, "edited", Some("by the customer"));
-            messages::retell(&mut tx, retold, self.now, journey).await?;
+            messages::retell(&mut tx, retold, self.now, journey);
         }
-        lanes::drop_confirmations(&mut tx, &self.unconfirmed).await?;
-        lanes::enqueue(&mut tx, &self.tasks).await?;
+        lanes::drop_confirmations(&mut tx, &self.unconfirmed);
+        lanes::enqueue(&mut tx, &self.tasks);
         for side in [Side::Portal, Side::Meta] {
             let due: Vec<Uuid> = self
                 .due
@@ -605,14 +604,14 @@ impl<'a> Work<'a> {
                 .filter(|(of, ..)| *of == side)
                 .map(|(_, _, lane)| *lane)
                 .collect();
-            lanes::make_due(&mut tx, side, &due, self.now).await?;
+            lanes::make_due(&mut tx, side, &due, self.now);
         }
-        conversations::record_done(&mut tx, &self.deeds, self.now).await?;
-        store::events::keep(&mut tx, std::mem::take(&mut self.kept)).await?;
+        conversations::record_done(&mut tx, &self.deeds, self.now);
+        store::events::keep(&mut tx, std::mem::take(&mut self.kept));
         for change in &self.setup {
-            write_setup(&mut tx, change).await?;
+            write_setup(&mut tx, change);
         }
-        receipts::delete(&mut tx, &self.receipts).await?;
+        receipts::delete(&mut tx, &self.receipts);
         tx.commit().await?;
         self.after(app).await
     }
@@ -620,10 +619,10 @@ impl<'a> Work<'a> {
     /// What begins to wait, what waits no longer, and what Bitrix24 hears of its orders.
     async fn write_waiting(&mut self, tx: &mut Transaction) -> Result<(), store::Error> {
         for (message, journey) in std::mem::take(&mut self.requeued) {
-            messages::requeue(tx, message, self.now, journey).await?;
+            messages::requeue(tx, message, self.now, journey);
         }
         for conversation in &self.closed {
-            conversations::close_window(tx, *conversation, self.now).await?;
+            conversations::close_window(tx, *conversation, self.now);
         }
         if !self.freed.is_empty() {
             let taken = store::held::take(tx, &self.freed).await?;
@@ -637,8 +636,8 @@ impl<'a> Work<'a> {
             self.tasks
                 .retain(|task| task.message.is_none_or(|message| !lost.contains(&message)));
         }
-        store::held::insert(tx, &self.held).await?;
-        store::orders::insert(tx, &self.orders).await?;
+        store::held::insert(tx, &self.held);
+        store::orders::insert(tx, &self.orders);
         if !self.news.is_empty() {
             let reports = store::orders::follow(tx, &self.news, self.now, self.ids).await?;
             self.tasks.extend(reports);
@@ -646,17 +645,17 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    async fn write_identities(&mut self, tx: &mut Transaction) -> Result<(), store::Error> {
+    fn write_identities(&self, tx: &mut Transaction) {
         let persons = self
             .persons
             .iter()
             .filter_map(|id| self.known.persons.get(id).cloned())
             .collect();
-        conversations::save_persons(tx, persons).await?;
+        conversations::save_persons(tx, persons);
         for (goes, stays) in &self.merged {
-            conversations::merge_persons(tx, *goes, *stays).await?;
+            conversations::merge_persons(tx, *goes, *stays);
         }
-        conversations::delete_aliases(tx, &self.dropped_aliases).await?;
+        conversations::delete_aliases(tx, &self.dropped_aliases);
         let mut last: HashMap<&Alias, Uuid> = HashMap::new();
         for (alias, person) in &self.aliases {
             last.insert(alias, *person);
@@ -666,15 +665,15 @@ impl<'a> Work<'a> {
             .map(|(alias, person)| (alias.clone(), person))
             .collect();
         aliases.sort_unstable_by(|one, other| one.0.value.cmp(&other.0.value));
-        conversations::save_aliases(tx, &aliases).await?;
+        conversations::save_aliases(tx, &aliases);
         let mut changed: Vec<Conversation> = self
             .conversations
             .iter()
             .filter_map(|key| self.known.conversations.get(key).cloned())
             .collect();
         changed.sort_unstable_by_key(|conversation| conversation.id);
-        conversations::save(tx, changed).await?;
-        conversations::set_portal_chats(tx, &self.chats).await
+        conversations::save(tx, changed);
+        conversations::set_portal_chats(tx, &self.chats);
     }
 
     async fn after(self, app: &App) -> Result<(), store::Error> {
@@ -700,53 +699,48 @@ impl<'a> Work<'a> {
     }
 }
 
-async fn write_setup(tx: &mut Transaction, change: &SetupChange) -> Result<(), store::Error> {
+fn write_setup(tx: &mut Transaction, change: &SetupChange) {
     match change {
         SetupChange::Disconnected { phone, error } => {
             let error = serde_json::to_string(error).ok();
-            tx.execute(
+            tx.write(
                 "UPDATE phones SET connection = $1, error = $2 WHERE id = $3",
                 &[
                     Connection::Error.as_str().into(),
                     error.into(),
                     (*phone).into(),
                 ],
-            )
-            .await?;
+            );
         }
         SetupChange::Uninstalled { instance } => {
             let problem = "The application was removed from the portal. Install it again to go on.";
-            tx.execute(
+            tx.write(
                 "UPDATE instances SET state = $1, problem = $2 WHERE id = $3",
                 &[
                     InstanceState::Uninstalled.as_str().into(),
                     problem.into(),
                     (*instance).into(),
                 ],
-            )
-            .await?;
+            );
             let error = PhoneError {
                 code: "UNINSTALLED".to_owned(),
                 title: problem.to_owned(),
                 ..PhoneError::default()
             };
-            tx.execute(
+            tx.write(
                 "UPDATE phones SET connection = $1, error = $2 WHERE instance_id = $3",
                 &[
                     Connection::Error.as_str().into(),
                     Cell::MaybeText(serde_json::to_string(&error).ok()),
                     (*instance).into(),
                 ],
-            )
-            .await?;
+            );
         }
         SetupChange::Republish { instance } => {
-            tx.execute(
+            tx.write(
                 "UPDATE phones SET connection = $1 WHERE instance_id = $2",
                 &[Connection::Pending.as_str().into(), (*instance).into()],
-            )
-            .await?;
+            );
         }
     }
-    Ok(())
 }

@@ -3,11 +3,11 @@
 //! It stands here and in no lane. It goes into its lane when the customer writes, in the order in which it was written;
 //! or as a template's value; or it ends after a day. Whichever is first takes the row, in the transaction of its effect.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::{Cell, Error, Row, Store, Transaction, lanes::Task};
+use super::{Cell, Error, Row, Store, Transaction, lanes::Task, messages::State};
 use crate::time::Millis;
 
 /// How long a message waits for the customer.
@@ -50,7 +50,7 @@ fn read(row: &Row) -> Result<Held, Error> {
 }
 
 /// Keeps messages that wait. One that waits already keeps its place and its time.
-pub async fn insert(tx: &mut Transaction, held: &[Held]) -> Result<(), Error> {
+pub fn insert(tx: &mut Transaction, held: &[Held]) {
     let rows: Vec<Vec<Cell>> = held
         .iter()
         .map(|held| {
@@ -65,13 +65,11 @@ pub async fn insert(tx: &mut Transaction, held: &[Held]) -> Result<(), Error> {
             ]
         })
         .collect();
-    tx.execute_rows(
+    tx.write_rows(
         "INSERT INTO held (message_id, conversation_id, phone_id, media_id, held_at, expires_at, payload) VALUES",
-        &rows,
+        rows,
         "ON CONFLICT (message_id) DO NOTHING",
-    )
-    .await?;
-    Ok(())
+    );
 }
 
 /// What waits in these conversations, in the order in which it was written.
@@ -114,13 +112,25 @@ pub async fn take(tx: &mut Transaction, messages: &[Uuid]) -> Result<Vec<Uuid>, 
     Ok(taken)
 }
 
-/// Which of these messages wait.
-pub async fn among(tx: &mut Transaction, messages: &[Uuid]) -> Result<HashSet<Uuid>, Error> {
+/// Where messages stand, and whether they wait here, read inside a transaction.
+pub async fn states(
+    tx: &mut Transaction,
+    messages: &[Uuid],
+) -> Result<HashMap<Uuid, (State, bool)>, Error> {
     let keys: Vec<Cell> = messages.iter().map(|id| Cell::Id(*id)).collect();
     let rows = tx
-        .fetch_in("SELECT message_id FROM held WHERE message_id IN", &keys)
+        .fetch_in(
+            "SELECT m.id, m.state, h.message_id AS held FROM messages m LEFT JOIN held h ON h.message_id = m.id \
+             WHERE m.id IN",
+            &keys,
+        )
         .await?;
-    rows.iter().map(|row| row.id("message_id")).collect()
+    rows.iter()
+        .map(|row| {
+            let state = State::parse(&row.text("state")?);
+            Ok((row.id("id")?, (state, row.maybe_id("held")?.is_some())))
+        })
+        .collect()
 }
 
 /// What waits although its customer has written, in order.
@@ -129,7 +139,7 @@ pub async fn released(store: &Store, window_since: Millis, limit: i64) -> Result
         .fetch(
             &format!(
                 "{HELD} JOIN conversations c ON c.id = h.conversation_id \
-                 WHERE c.last_inbound_at > $1 AND c.window_closed_at IS NULL ORDER BY h.message_id LIMIT $2"
+                 WHERE (c.last_inbound_at > $1 OR c.heard_at > $1) AND c.window_closed_at IS NULL ORDER BY h.message_id LIMIT $2"
             ),
             &[window_since.0.into(), limit.into()],
         )

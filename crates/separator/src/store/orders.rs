@@ -66,7 +66,7 @@ pub struct News {
 }
 
 /// Keeps orders.
-pub async fn insert(tx: &mut Transaction, orders: &[NewOrder]) -> Result<(), Error> {
+pub fn insert(tx: &mut Transaction, orders: &[NewOrder]) {
     let rows: Vec<Vec<Cell>> = orders
         .iter()
         .map(|order| {
@@ -82,13 +82,11 @@ pub async fn insert(tx: &mut Transaction, orders: &[NewOrder]) -> Result<(), Err
             ]
         })
         .collect();
-    tx.execute_rows(
+    tx.write_rows(
         "INSERT INTO orders (message_id, phone_id, instance_id, told, deadline, payload) VALUES",
-        &rows,
+        rows,
         "",
-    )
-    .await?;
-    Ok(())
+    );
 }
 
 /// The reports that follow from news; those that were made before, and those about messages nobody asked for, are left
@@ -245,7 +243,7 @@ pub async fn answer_late(
             task: Task::Report(robot(&event_token, message, &state, None)),
         });
     }
-    super::lanes::enqueue(&mut tx, &tasks).await?;
+    super::lanes::enqueue(&mut tx, &tasks);
     tx.commit().await?;
     Ok(phones)
 }
