@@ -13,6 +13,7 @@ mod from_bitrix;
 mod from_meta;
 pub(crate) mod hold;
 pub(crate) mod known;
+mod orders;
 pub(crate) mod work;
 pub(crate) mod wrap;
 
@@ -159,7 +160,7 @@ async fn translate(app: &Arc<App>, receipts: &[Receipt]) -> Result<(), Failure> 
     let registry = app.directory.snapshot();
     let parsed = guarded(|| receipts.iter().map(Parsed::read).collect::<Vec<_>>())?;
     let now = app.clock.now();
-    let known = Known::load(&app.store, &parsed, now).await?;
+    let known = Known::load(&app.store, &registry, receipts, &parsed, now).await?;
     let work = guarded(|| {
         let mut work = Work::new(&registry, known, now, &app.ids);
         for (receipt, parsed) in receipts.iter().zip(&parsed) {
@@ -167,6 +168,8 @@ async fn translate(app: &Arc<App>, receipts: &[Receipt]) -> Result<(), Failure> 
             match parsed {
                 Parsed::Meta(callback) => from_meta::apply(&mut work, receipt, callback),
                 Parsed::Bitrix(event) => from_bitrix::apply(&mut work, receipt, event),
+                Parsed::Sms(order) => orders::apply_sms(&mut work, receipt, order),
+                Parsed::Robot(order) => orders::apply_robot(&mut work, receipt, order),
                 Parsed::NotUnderstood(why) => work.keep(State::NotUnderstood, why.clone()),
             }
             work.end(receipt);
@@ -181,6 +184,8 @@ async fn translate(app: &Arc<App>, receipts: &[Receipt]) -> Result<(), Failure> 
 pub(crate) enum Parsed {
     Meta(whatsapp::webhook::Callback),
     Bitrix(Box<bitrix24::events::Event>),
+    Sms(Box<bitrix24::sms::Request>),
+    Robot(Box<bitrix24::bizproc::Request>),
     NotUnderstood(String),
 }
 
@@ -193,6 +198,14 @@ impl Parsed {
             },
             Source::Bitrix => match bitrix24::events::Event::parse(&receipt.body) {
                 Ok(event) => Self::Bitrix(Box::new(event)),
+                Err(error) => Self::NotUnderstood(error.to_string()),
+            },
+            Source::Sms => match bitrix24::sms::Request::parse(&receipt.body) {
+                Ok(order) => Self::Sms(Box::new(order)),
+                Err(error) => Self::NotUnderstood(error.to_string()),
+            },
+            Source::Robot => match bitrix24::bizproc::Request::parse(&receipt.body) {
+                Ok(order) => Self::Robot(Box::new(order)),
                 Err(error) => Self::NotUnderstood(error.to_string()),
             },
         }

@@ -13,7 +13,7 @@ use axum::{
     extract::State,
     http::StatusCode,
     response::{Html, IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
     serve::ListenerExt as _,
 };
 use tokio::net::TcpListener;
@@ -186,6 +186,10 @@ pub fn router(app: Arc<App>) -> Router {
             "/api/bitrix",
             get(receive::bitrix::probe).post(receive::bitrix::event),
         )
+        .route("/api/bitrix/sms/", post(receive::orders::sms))
+        .route("/api/bitrix/sms", post(receive::orders::sms))
+        .route("/api/bitrix/bizproc/", post(receive::orders::bizproc))
+        .route("/api/bitrix/bizproc", post(receive::orders::bizproc))
         .route("/placement/", get(placement).post(placement))
         .route("/media/{token}", get(media::serve))
         .merge(api::routes())

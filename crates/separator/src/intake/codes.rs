@@ -67,7 +67,7 @@ pub(super) fn reply(
         Ok(filled) => filled,
         Err(refusal) => {
             work.add_message(new);
-            refuse(work, phone, conversation, id, refusal);
+            refuse(work, phone, conversation, id, refusal, true);
             return;
         }
     };
@@ -172,30 +172,35 @@ pub(crate) fn show(work: &mut Work<'_>, conversation: &Conversation, filled: &Fi
     work.note(conversation.into(), window::shown(filled));
 }
 
-/// Nothing is sent: the message failed, and operators read why.
+/// Nothing is sent: the message failed, and operators read why in the chat where they are to be `told` there.
 pub(crate) fn refuse(
     work: &mut Work<'_>,
     phone: &Phone,
     conversation: &Conversation,
     message: Uuid,
     refusal: Refusal,
-) {
+    told: bool,
+) -> MessageError {
     let note = Note::CodeRefused(refusal);
     let why = note.text(Language::English);
     let journey = Journey::new().with(work.now, "failed", Some(&why));
+    let error = MessageError {
+        code: REFUSED.to_owned(),
+        title: why,
+        details: None,
+    };
     work.changes.push(Change {
         id: message,
         state: Some(State::Failed),
         wamid: None,
-        error: Some(MessageError {
-            code: REFUSED.to_owned(),
-            title: why,
-            details: None,
-        }),
+        error: Some(error.clone()),
         at: work.now,
         journey,
     });
     work.count("code_refused");
-    let markup = note.markup(work.language(phone));
-    work.note(conversation.into(), markup);
+    if told {
+        let markup = note.markup(work.language(phone));
+        work.note(conversation.into(), markup);
+    }
+    error
 }

@@ -6,14 +6,19 @@ use bitrix24::events::EventData;
 use uuid::Uuid;
 use whatsapp::webhook::{ChangeKind, MessagesValue, Status};
 
-use super::Parsed;
+use super::{
+    Parsed,
+    orders::{self, Asked},
+};
 use crate::{
     person::canonical,
+    registry::Registry,
     store::{
         self, Error, Store, catalogue,
         conversations::{self, Alias, AliasKind, Conversation, Deed, Person},
         held::Held,
         messages::{self, Facts, Retold},
+        receipts::Receipt,
     },
     time::Millis,
     translate,
@@ -85,6 +90,10 @@ struct Questions {
     quoting: HashSet<String>,
     /// Chats in which operators wrote, and the names of templates in their codes.
     written: HashMap<String, Vec<String>>,
+    /// Numbers and the names of templates in what Bitrix24 wants sent.
+    ordered: Vec<(Uuid, String)>,
+    /// Numbers that may have to send a plain text in a template.
+    wrapped: Vec<Uuid>,
     /// Whether something came that may set free what waits, or has to wait behind it.
     waiting: bool,
 }
@@ -138,6 +147,23 @@ impl Questions {
         }
     }
 
+    /// `bare` is a text that may begin with a template's name.
+    fn ask_order(&mut self, asked: Option<Asked<'_>>, bare: Option<&str>) {
+        let Some(asked) = asked else {
+            return;
+        };
+        self.aliases.extend(asked.to.as_deref().map(canonical));
+        let phone = asked.phone.id;
+        if let Some(name) = asked.body.template() {
+            self.ordered.push((phone, name.to_owned()));
+        } else if let Some(text) = bare {
+            if let Some(Ok(code)) = translate::code::parse_bare(text) {
+                self.ordered.push((phone, code.name));
+            }
+            self.wrapped.push(phone);
+        }
+    }
+
     fn ask_bitrix(&mut self, event: &bitrix24::events::Event) {
         let member_id = &event.auth.member_id;
         match &event.data {
@@ -181,9 +207,15 @@ impl Questions {
 
 impl Known {
     /// Reads all that the receipts speak of.
-    pub(crate) async fn load(store: &Store, parsed: &[Parsed], now: Millis) -> Result<Self, Error> {
+    pub(crate) async fn load(
+        store: &Store,
+        registry: &Registry,
+        receipts: &[Receipt],
+        parsed: &[Parsed],
+        now: Millis,
+    ) -> Result<Self, Error> {
         let mut questions = Questions::default();
-        for parsed in parsed {
+        for (receipt, parsed) in receipts.iter().zip(parsed) {
             match parsed {
                 Parsed::Meta(callback) => {
                     for change in &callback.changes {
@@ -195,6 +227,18 @@ impl Known {
                     }
                 }
                 Parsed::Bitrix(event) => questions.ask_bitrix(event),
+                Parsed::Sms(order) => {
+                    questions.deeds.push(orders::sms_deed(receipt.owner, order));
+                    let asked = orders::of_sms(registry, receipt.owner, order);
+                    questions.ask_order(asked, Some(&order.body));
+                }
+                Parsed::Robot(order) => {
+                    questions
+                        .deeds
+                        .push(orders::robot_deed(receipt.owner, order));
+                    let asked = orders::of_robot(registry, receipt.owner, order).ok();
+                    questions.ask_order(asked, None);
+                }
                 Parsed::NotUnderstood(_) => {}
             }
         }
@@ -228,6 +272,8 @@ impl Known {
             chats,
             quoting,
             written,
+            ordered,
+            wrapped,
             waiting,
         } = questions;
         self.done = conversations::done_before(store, &unique(deeds)).await?;
@@ -265,7 +311,8 @@ impl Known {
         if waiting {
             self.learn_held(store).await?;
         }
-        self.learn_templates(store, &written, now).await
+        self.learn_templates(store, &written, ordered, wrapped, now)
+            .await
     }
 
     async fn learn_held(&mut self, store: &Store) -> Result<(), Error> {
@@ -281,9 +328,11 @@ impl Known {
         &mut self,
         store: &Store,
         written: &HashMap<String, Vec<String>>,
+        ordered: Vec<(Uuid, String)>,
+        mut closed: Vec<Uuid>,
         now: Millis,
     ) -> Result<(), Error> {
-        let (mut phones, mut names, mut closed) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut phones, mut names): (Vec<Uuid>, Vec<String>) = ordered.into_iter().unzip();
         for conversation in self.conversations.values() {
             let Some(named) = written.get(&conversation.chat_ref) else {
                 continue;

@@ -593,6 +593,7 @@ mod tests {
             Refusal::ManyFiles,
             Refusal::LocationMissing,
             Refusal::OptedOut,
+            Refusal::NoWrapper,
             Refusal::NoInteractive { name: name() },
         ];
         for status in ["PAUSED", "REJECTED", "PENDING", "DISABLED", "ARCHIVED"] {

@@ -390,6 +390,8 @@ pub enum Refusal {
     LocationMissing,
     /// The customer does not want marketing messages.
     OptedOut,
+    /// A plain text outside the 24 hours, and no template that could carry it.
+    NoWrapper,
     /// There is no stored interactive message of this name.
     NoInteractive {
         /// The name as written.

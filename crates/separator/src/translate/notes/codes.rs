@@ -151,6 +151,10 @@ pub(super) fn refusal(refusal: &Refusal, language: Language) -> String {
             "the customer does not want marketing messages. Choose a template of another category, or wait until they write.".to_owned(),
             "клиент отказался от рекламных сообщений. Выберите шаблон другой категории или дождитесь, пока он напишет.".to_owned(),
         ),
+        Refusal::NoWrapper => (
+            "more than 24 hours have passed since the customer last wrote, and the number has no template for plain texts. Write a template's code, or ask the administrator to choose a template with one value for such texts.".to_owned(),
+            "с последнего сообщения клиента прошло больше 24 часов, а у номера нет шаблона для обычного текста. Напишите код шаблона или попросите администратора выбрать для таких текстов шаблон с одним значением.".to_owned(),
+        ),
         Refusal::NoInteractive { name } => (
             format!("there is no stored message “{name}”. Check the name with the administrator."),
             format!("сохранённого сообщения «{name}» нет. Уточните название у администратора."),
