@@ -139,7 +139,8 @@ pub fn routes() -> Router<Arc<App>> {
         })
 }
 
-async fn unknown_path() -> Problem {
+/// Answers where the API has nothing.
+pub async fn unknown_path() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         "there is nothing at this path; /api/docs shows what there is",

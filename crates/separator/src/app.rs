@@ -9,7 +9,7 @@ use crate::{
     outgoing::Outgoing,
     portal::Portals,
     receive::{Committer, keys::CallbackKeys},
-    registry::Directory,
+    registry::{Directory, Part},
     seal::Sealer,
     settings::Settings,
     store::Store,
@@ -53,7 +53,14 @@ pub struct App {
 }
 
 impl App {
-    /// Reads the set-up anew after a change to it and wakes whoever waits for such a change.
+    /// Reads a part of the set-up anew after a change to it and wakes whoever waits for such a change.
+    pub async fn refresh(&self, part: Part) -> Result<(), crate::store::Error> {
+        self.directory
+            .refresh(&self.store, &self.sealer, part)
+            .await
+    }
+
+    /// Reads the whole set-up anew; see [`App::refresh`].
     pub async fn reload(&self) -> Result<(), crate::store::Error> {
         self.directory.reload(&self.store, &self.sealer).await
     }

@@ -10,10 +10,11 @@ use std::{
 
 use axum::{
     Router,
-    extract::State,
+    extract::{ConnectInfo, Request, State},
     http::StatusCode,
+    middleware::{self, Next},
     response::{Html, IntoResponse, Response},
-    routing::{get, post},
+    routing::{any, get, post},
     serve::ListenerExt as _,
 };
 use tokio::net::TcpListener;
@@ -30,9 +31,10 @@ use crate::{
     media::{self, Media},
     metrics::Metrics,
     outgoing::Outgoing,
+    pages,
     portal::{self, Portals},
-    receive::{self, Committer, keys::CallbackKeys},
-    registry::Directory,
+    receive::{self, Committer, keys::CallbackKeys, origin},
+    registry::{Directory, is_loopback},
     seal::{KeyError, Sealer},
     settings::{DatabaseUrl, Settings},
     store::{self, Store},
@@ -162,7 +164,6 @@ pub async fn build(settings: Settings, tasks: &TaskTracker) -> Result<Arc<App>, 
 /// All doors.
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
-        .route("/", get(front))
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
@@ -193,6 +194,10 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/placement/", get(placement).post(placement))
         .route("/media/{token}", get(media::serve))
         .merge(api::routes())
+        .route("/api", any(api::unknown_path))
+        .route("/api/{*rest}", any(api::unknown_path))
+        .fallback(pages::serve)
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), harden))
         .with_state(app)
 }
 
@@ -200,8 +205,13 @@ async fn probe() -> StatusCode {
     StatusCode::OK
 }
 
-async fn front() -> Html<&'static str> {
-    Html(include_str!("serve/front.html"))
+/// Gives every answer the headers of [`pages::harden`].
+async fn harden(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let host = peer.and_then(|peer| origin::domain(request.headers(), peer.0, &app.settings));
+    let mut response = next.run(request).await;
+    pages::harden(&mut response, host.is_some_and(|host| !is_loopback(&host)));
+    response
 }
 
 /// What Bitrix24 shows as the connector's settings.

@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     app::App,
+    registry::Part,
     store::{self, browse::Reach},
 };
 
@@ -490,6 +491,12 @@ impl Call {
     /// Whose messages, callbacks and queues the caller may look up.
     pub(super) fn reach(&self) -> Reach {
         self.registry().reach(&self.caller)
+    }
+
+    /// Makes a change to a part of the set-up known, and gives the set-up with it.
+    pub(super) async fn changed_part(&self, part: Part) -> Result<View, Problem> {
+        self.app.refresh(part).await?;
+        Ok(self.registry())
     }
 
     /// Makes a change to the set-up known, and gives the set-up with it.

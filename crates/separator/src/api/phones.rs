@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     portal::LinkError,
-    registry::{Connection, InstanceState, Phone, Registry},
+    registry::{Connection, InstanceState, Part, Phone, Registry},
     store::accounts::{self, PhoneChange, PhoneRemoval},
 };
 
@@ -353,7 +353,7 @@ fn one(registry: &Registry, id: Uuid) -> Outcome {
     registry
         .phones
         .get(&id)
-        .map(show)
+        .map(|phone| show(phone))
         .ok_or_else(|| Problem::unknown(WHAT))
 }
 
@@ -368,7 +368,7 @@ fn list(call: &Call) -> Outcome {
         account.is_none_or(|account| phone.account_id == account)
             && (instance.is_none() || phone.instance_id == instance)
     });
-    Ok(page.of_all(wanted, |phone| phone.id, show))
+    Ok(page.of_all(wanted, |phone| phone.id, |phone| show(phone)))
 }
 
 fn get(call: &Call) -> Outcome {
@@ -413,14 +413,14 @@ async fn create(call: Call) -> Outcome {
             .refused(error, |registry| conflicts(registry, &asked, None))
             .await);
     }
-    call.changed().await?;
+    call.changed_part(Part::Phone(phone.id)).await?;
     // Linked first, so that what waited for the number finds its portal.
     if let Some(Some(instance)) = asked.instance {
         link(&call, phone.id, Some(instance)).await?;
     }
     crate::intake::phone_entered(&call.app, &phone.phone_number_id).await?;
     drop(turn);
-    one(&*call.changed().await?, phone.id)
+    one(&*call.changed_part(Part::Phone(phone.id)).await?, phone.id)
 }
 
 async fn change(call: Call) -> Outcome {
@@ -439,7 +439,7 @@ async fn change(call: Call) -> Outcome {
             .refused(error, |registry| conflicts(registry, &asked, Some(id)))
             .await);
     }
-    call.changed().await?;
+    call.changed_part(Part::Phone(id)).await?;
     if let Some(phone_number_id) = &asked.change.phone_number_id {
         crate::intake::phone_entered(&call.app, phone_number_id).await?;
     }
@@ -461,7 +461,7 @@ async fn change(call: Call) -> Outcome {
     if asked.instance.is_some() || published_anew {
         link(&call, id, linked_to).await?;
     }
-    one(&*call.changed().await?, id)
+    one(&*call.changed_part(Part::Phone(id)).await?, id)
 }
 
 async fn link(call: &Call, phone: Uuid, instance: Option<Uuid>) -> Result<(), Problem> {
@@ -500,6 +500,6 @@ async fn delete(call: Call) -> Outcome {
             )));
         }
     }
-    call.changed().await?;
+    call.changed_part(Part::Phone(id)).await?;
     Ok(Value::Null)
 }

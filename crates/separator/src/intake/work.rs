@@ -9,7 +9,7 @@ use crate::{
     app::App,
     identifiers::Ids,
     person::canonical,
-    registry::{Connection, InstanceState, Phone, PhoneError, Registry},
+    registry::{Connection, InstanceState, Part, Phone, PhoneError, Registry},
     store::{
         self, Cell, Transaction,
         conversations::{self, Alias, AliasKind, Conversation, Deed, Person},
@@ -34,6 +34,17 @@ pub(crate) enum SetupChange {
     Uninstalled { instance: Uuid },
     /// The portal must be made right again.
     Republish { instance: Uuid },
+}
+
+impl SetupChange {
+    fn part(&self) -> Part {
+        match self {
+            Self::Disconnected { phone, .. } => Part::Phone(*phone),
+            Self::Uninstalled { instance } | Self::Republish { instance } => {
+                Part::Instance(*instance)
+            }
+        }
+    }
 }
 
 /// Where a task is put: the lane of a conversation.
@@ -682,8 +693,10 @@ impl<'a> Work<'a> {
         }
         app.metrics
             .add("intake", "receipts", self.receipts.len() as u64);
+        for change in &self.setup {
+            app.refresh(change.part()).await?;
+        }
         if !self.setup.is_empty() {
-            app.reload().await?;
             app.portals.wake();
         }
         if !self.media.is_empty() {
