@@ -29,7 +29,8 @@ pub(super) async fn converge(
     if may("bizproc")
         && let Err(trouble) = orders::converge_steps(rest, &wish, user).await
     {
-        tracing::warn!(portal = instance.domain, %trouble, "the step of robots and workflows could not be offered");
+        // Not every plan has workflows; nothing else depends on them.
+        tracing::info!(portal = instance.domain, %trouble, "the step of robots and workflows could not be offered");
     }
     if !may("messageservice") {
         let missing = Trouble::lasting(
