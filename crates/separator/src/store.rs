@@ -7,15 +7,18 @@
 //! A transaction never spans a network call. "Done" is written in the same transaction as its effect.
 
 pub mod accounts;
+pub mod audit;
 pub mod browse;
 pub mod catalogue;
 mod connections;
 pub mod conversations;
 pub mod credentials;
+pub mod doctor;
 pub mod events;
 pub mod held;
 pub mod idempotency;
 pub mod instances;
+pub mod keys;
 pub mod lanes;
 pub mod media;
 pub mod messages;

@@ -94,6 +94,8 @@ pub(crate) struct Work<'a> {
     retold: Vec<Retold>,
     tasks: Vec<NewTask>,
     pub due: Vec<(Side, Uuid, Uuid)>,
+    /// Numbers of whose messages Meta told that they are on their way or there.
+    pub proven: HashSet<Uuid>,
     pub unconfirmed: Vec<Uuid>,
     /// Messages that begin to wait for their customer.
     pub held: Vec<Held>,
@@ -134,6 +136,7 @@ impl<'a> Work<'a> {
             retold: Vec::new(),
             tasks: Vec::new(),
             due: Vec::new(),
+            proven: HashSet::new(),
             unconfirmed: Vec::new(),
             held: Vec::new(),
             freed: Vec::new(),
@@ -624,6 +627,9 @@ impl<'a> Work<'a> {
         }
         receipts::delete(&mut tx, &self.receipts);
         tx.commit().await?;
+        for phone in &self.proven {
+            app.doctor.proofs.outbound(*phone, self.now);
+        }
         self.after(app).await
     }
 

@@ -480,15 +480,13 @@ impl<'a> Run<'a> {
             ));
         };
         let base = site.base_url();
-        let client_id: String =
-            url::form_urlencoded::byte_serialize(application.client_id.as_bytes()).collect();
         let stored = self
             .registry
             .phones_of(self.instance.id)
             .filter_map(|phone| phone.connector.as_deref());
         Ok(PortalWish {
             connectors: publish::connector_ids(self.instance.id, stored),
-            events_url: format!("{base}/api/bitrix/?app-id={client_id}"),
+            events_url: super::events_url(&base, &application.client_id),
             settings_url: format!("{base}/placement/"),
             language: match self.instance.language {
                 Language::English => "en",
