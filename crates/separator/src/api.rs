@@ -23,6 +23,7 @@ mod instances;
 mod keys;
 mod knocks;
 mod messages;
+mod messaging;
 mod meta;
 mod operation;
 mod overview;
@@ -86,6 +87,7 @@ fn operations() -> impl Iterator<Item = &'static Operation> {
         knocks::OPERATIONS,
         templates::OPERATIONS,
         phones::OPERATIONS,
+        messaging::OPERATIONS,
         phone_messages::OPERATIONS,
         phone_test::OPERATIONS,
         conversations::OPERATIONS,
@@ -119,6 +121,7 @@ fn objects() -> impl Iterator<Item = &'static Described> {
         knocks::OBJECTS,
         templates::OBJECTS,
         phones::OBJECTS,
+        messaging::OBJECTS,
         phone_messages::OBJECTS,
         phone_test::OBJECTS,
         conversations::OBJECTS,

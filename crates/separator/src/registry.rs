@@ -200,6 +200,64 @@ pub struct Phone {
     pub created_at: Millis,
 }
 
+/// How a number speaks to customers outside the 24 hours, and what it does with what Bitrix24 has it send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Messaging {
+    /// Language of templates where a code names none and the portal's language does not decide.
+    pub default_language: Option<String>,
+    /// The template in whose body a text goes out that may not go by itself.
+    pub wrapper: Option<TemplateRef>,
+    /// What becomes of an operator's text outside the 24 hours.
+    pub outside_window: OutsideWindow,
+    /// Whether operators see in their chat what was sent as an SMS or by a robot.
+    pub mirror: bool,
+}
+
+/// A template that was chosen in the settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateRef {
+    /// Its name.
+    pub name: String,
+    /// Its language; found as for a code where none is given.
+    pub language: Option<String>,
+}
+
+/// What becomes of an operator's text outside the 24 hours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutsideWindow {
+    /// It waits, and the operator is told.
+    Hold,
+    /// The wrapper template is sent at once: with the text where it takes one value; else the text waits for the answer.
+    Template,
+}
+
+impl OutsideWindow {
+    /// As stored and as the API says it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hold => "hold",
+            Self::Template => "template",
+        }
+    }
+
+    /// The choice that is stored as `text`.
+    pub fn parse(text: &str) -> Self {
+        if text == "template" {
+            Self::Template
+        } else {
+            Self::Hold
+        }
+    }
+}
+
+/// What holds for a number for which nobody chose anything.
+static USUAL_MESSAGING: Messaging = Messaging {
+    default_language: None,
+    wrapper: None,
+    outside_window: OutsideWindow::Hold,
+    mirror: true,
+};
+
 /// A Bitrix24 application.
 #[derive(Debug, Clone)]
 pub struct BitrixApp {
@@ -269,8 +327,10 @@ pub struct Instance {
     pub state: InstanceState,
     /// What is wrong, in one sentence.
     pub problem: Option<String>,
-    /// Language of the portal.
+    /// Language in which its operators are spoken to.
     pub language: Language,
+    /// The portal's own language code, such as `de`.
+    pub language_code: String,
     /// Scopes that were granted.
     pub scope: String,
     /// Calls a second that the portal allows.
@@ -298,6 +358,7 @@ pub struct Registry {
     pub instances: HashMap<Uuid, Arc<Instance>>,
     /// What Meta says about apps, accounts and numbers.
     pub meta: Arc<meta::MetaFacts>,
+    messaging: HashMap<Uuid, Messaging>,
     phones_by_number_id: HashMap<Arc<str>, Uuid>,
     own_numbers: HashSet<Arc<str>>,
     phones_by_instance: HashMap<Uuid, Vec<Uuid>>,
@@ -323,6 +384,7 @@ impl Registry {
         for phone in store::setup::phones(store, Part::All).await? {
             registry.add_phone(phone);
         }
+        registry.messaging = store::messaging::all(store).await?.into_iter().collect();
         for app in store::setup::bitrix_apps(store, sealer).await? {
             registry.bitrix_apps.insert(app.id, app);
         }
@@ -470,6 +532,11 @@ impl Registry {
     /// The portal that a number is linked to.
     pub fn instance_of(&self, phone: &Phone) -> Option<&Instance> {
         self.instances.get(&phone.instance_id?).map(Arc::as_ref)
+    }
+
+    /// How a number speaks outside the 24 hours.
+    pub fn messaging_of(&self, phone: Uuid) -> &Messaging {
+        self.messaging.get(&phone).unwrap_or(&USUAL_MESSAGING)
     }
 
     /// The number behind a portal's connector and line.

@@ -14,7 +14,7 @@ use axum::{
     http::StatusCode,
     middleware::{self, Next},
     response::{Html, IntoResponse, Response},
-    routing::{any, get},
+    routing::{any, get, post},
     serve::ListenerExt as _,
 };
 use tokio::net::TcpListener;
@@ -42,6 +42,7 @@ use crate::{
     store::{self, Store},
     time::Clock,
     users::{attempts::Attempts, links},
+    window,
 };
 
 /// How long what is in flight may take to end.
@@ -193,6 +194,10 @@ pub fn router(app: Arc<App>) -> Router {
             "/api/bitrix",
             get(receive::bitrix::probe).post(receive::bitrix::event),
         )
+        .route("/api/bitrix/sms/", post(receive::orders::sms))
+        .route("/api/bitrix/sms", post(receive::orders::sms))
+        .route("/api/bitrix/bizproc/", post(receive::orders::bizproc))
+        .route("/api/bitrix/bizproc", post(receive::orders::bizproc))
         .route("/placement/", get(placement).post(placement))
         .route(account::login::CALLBACK, get(account::login::callback))
         .route("/media/{token}", get(media::serve))
@@ -355,6 +360,7 @@ async fn deliver_with(app: &Arc<App>, lease: Lease, stop: CancellationToken) {
         account::run(Arc::clone(app), stop.clone()),
         portal::run(Arc::clone(app), stop.clone()),
         media::run(Arc::clone(app), stop.clone()),
+        window::run(Arc::clone(app), stop.clone()),
         housekeeping::run(Arc::clone(app), stop),
     );
 }

@@ -20,7 +20,7 @@ pub(crate) const ACCOUNT_ALARM: &str = "account_notice";
 
 /// Something that a callback told, found to be about something that is set up.
 #[derive(Debug, Clone)]
-pub(crate) enum News {
+pub(crate) enum MetaNews {
     Template {
         account: Uuid,
         news: TemplateNews,
@@ -57,7 +57,8 @@ pub(super) fn apply(work: &mut Work<'_>, receipt: &Receipt, change: &Change) {
         ChangeKind::Template(news) => {
             if let Some(account) = account(work, receipt, &change.entry_id) {
                 let news = news.clone();
-                work.news.push(News::Template { account, news, at });
+                work.meta_news
+                    .push(MetaNews::Template { account, news, at });
             }
         }
         ChangeKind::Account(news) => {
@@ -75,7 +76,7 @@ pub(super) fn apply(work: &mut Work<'_>, receipt: &Receipt, change: &Change) {
                         .is_some_and(|(_, app)| app.id == receipt.owner)
             });
             if let Some(phone) = phone {
-                work.news.push(News::Number {
+                work.meta_news.push(MetaNews::Number {
                     phone: phone.id,
                     account: phone.account_id,
                     change: change.clone(),
@@ -110,7 +111,7 @@ fn account(work: &mut Work<'_>, receipt: &Receipt, waba_id: &str) -> Option<Uuid
 fn of_account(work: &mut Work<'_>, account: Uuid, field: &str, news: &AccountNews, at: Millis) {
     let event = news.event.clone();
     if field == "account_review_update" {
-        work.news.push(News::Review {
+        work.meta_news.push(MetaNews::Review {
             account,
             decision: event,
             at,
@@ -137,7 +138,7 @@ fn of_account(work: &mut Work<'_>, account: Uuid, field: &str, news: &AccountNew
         // Something to know, which the kept event tells.
         _ => return,
     };
-    work.news.push(News::Account {
+    work.meta_news.push(MetaNews::Account {
         account,
         notice,
         at,
@@ -148,21 +149,21 @@ fn of_account(work: &mut Work<'_>, account: Uuid, field: &str, news: &AccountNew
 pub(super) async fn write(
     tx: &mut Transaction,
     ids: &Ids,
-    news: &News,
+    news: &MetaNews,
     now: Millis,
 ) -> Result<(), store::Error> {
     match news {
-        News::Template { account, news, at } => {
+        MetaNews::Template { account, news, at } => {
             if !templates::news(tx, *account, news, *at, now).await? {
                 meta::account_due(tx, *account, now);
             }
         }
-        News::Review {
+        MetaNews::Review {
             account,
             decision,
             at,
         } => meta::notice_account(tx, *account, Some(decision), None, *at),
-        News::Account {
+        MetaNews::Account {
             account,
             notice,
             at,
@@ -189,7 +190,7 @@ pub(super) async fn write(
                 }
             }
         }
-        News::Number {
+        MetaNews::Number {
             phone,
             account,
             change,

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     known::Known,
-    news::{self, News},
+    news::{self, MetaNews},
 };
 use crate::{
     app::App,
@@ -17,9 +17,11 @@ use crate::{
         self, Cell, Transaction,
         conversations::{self, Alias, AliasKind, Conversation, Deed, Person},
         events::{Kept, State as KeptState},
+        held::Held,
         lanes::{self, NewTask, Priority, Side, Task},
         media::NewMedia,
         messages::{self, Change, Direction, Facts, Journey, NewMessage, Retold, State},
+        orders::{NewOrder, News},
         receipts::{self, Receipt},
     },
     time::Millis,
@@ -118,8 +120,20 @@ pub(crate) struct Work<'a> {
     /// Numbers of whose messages Meta told that they are on their way or there.
     pub proven: HashSet<Uuid>,
     pub unconfirmed: Vec<Uuid>,
-    pub setup: Vec<SetupChange>,
+    /// Messages that begin to wait for their customer.
+    pub held: Vec<Held>,
+    /// Messages that wait no longer.
+    pub freed: Vec<Uuid>,
+    /// Messages that go back to where they were before they were sent.
+    pub requeued: Vec<(Uuid, Journey)>,
+    /// Conversations in which Meta takes only templates.
+    pub closed: Vec<Uuid>,
+    /// Messages of which Bitrix24 wants to hear.
+    pub orders: Vec<NewOrder>,
+    /// What became of messages of which Bitrix24 may want to hear.
     pub news: Vec<News>,
+    pub setup: Vec<SetupChange>,
+    pub meta_news: Vec<MetaNews>,
     counts: HashMap<&'static str, u64>,
 }
 
@@ -148,8 +162,14 @@ impl<'a> Work<'a> {
             due: Vec::new(),
             proven: HashSet::new(),
             unconfirmed: Vec::new(),
-            setup: Vec::new(),
+            held: Vec::new(),
+            freed: Vec::new(),
+            requeued: Vec::new(),
+            closed: Vec::new(),
+            orders: Vec::new(),
             news: Vec::new(),
+            setup: Vec::new(),
+            meta_news: Vec::new(),
             counts: HashMap::new(),
         }
     }
@@ -427,6 +447,8 @@ impl<'a> Work<'a> {
             chat_ref: self.ids.next().simple().to_string(),
             im_chat_id: None,
             last_inbound_at: None,
+            heard_at: None,
+            window_closed_at: None,
             created_at: self.now,
         };
         self.conversations.insert((phone.id, person));
@@ -437,12 +459,30 @@ impl<'a> Work<'a> {
     /// The customer wrote: the 24 hours begin anew.
     pub(crate) fn open_window(&mut self, conversation: &Conversation, at: Millis) {
         let key = (conversation.phone, conversation.person);
-        if let Some(known) = self.known.conversations.get_mut(&key)
-            && known.last_inbound_at.is_none_or(|before| before < at)
-        {
+        let now = self.now;
+        let Some(known) = self.known.conversations.get_mut(&key) else {
+            return;
+        };
+        if known.last_inbound_at.is_none_or(|before| before < at) {
             known.last_inbound_at = Some(at);
             self.conversations.insert(key);
         }
+        known.heard_at = Some(now);
+        known.window_closed_at = None;
+        self.conversations.insert(key);
+        self.release(conversation);
+    }
+
+    /// Adds a step to the journey of a message.
+    pub(crate) fn tell_journey(&mut self, message: Uuid, journey: Journey) {
+        self.changes.push(Change {
+            id: message,
+            state: None,
+            wamid: None,
+            error: None,
+            at: self.now,
+            journey,
+        });
     }
 
     /// Bitrix24 told under which chat it keeps a conversation.
@@ -601,6 +641,7 @@ impl<'a> Work<'a> {
         store::media::insert(&mut tx, &self.media);
         messages::insert(&mut tx, std::mem::take(&mut self.messages));
         messages::change(&mut tx, std::mem::take(&mut self.changes));
+        self.write_waiting(&mut tx).await?;
         for retold in &self.retold {
             let journey = Journey::new().with(self.now, "edited", Some("by the customer"));
             messages::retell(&mut tx, retold, self.now, journey);
@@ -621,7 +662,7 @@ impl<'a> Work<'a> {
         for change in &self.setup {
             write_setup(&mut tx, change);
         }
-        for one in &self.news {
+        for one in &self.meta_news {
             news::write(&mut tx, self.ids, one, self.now).await?;
         }
         receipts::delete(&mut tx, &self.receipts);
@@ -630,6 +671,35 @@ impl<'a> Work<'a> {
             app.doctor.proofs.outbound(*phone, self.now);
         }
         self.after(app).await
+    }
+
+    /// What begins to wait, what waits no longer, and what Bitrix24 hears of its orders.
+    async fn write_waiting(&mut self, tx: &mut Transaction) -> Result<(), store::Error> {
+        for (message, journey) in std::mem::take(&mut self.requeued) {
+            messages::requeue(tx, message, self.now, journey);
+        }
+        for conversation in &self.closed {
+            conversations::close_window(tx, *conversation, self.now);
+        }
+        if !self.freed.is_empty() {
+            let taken = store::held::take(tx, &self.freed).await?;
+            // Somebody else was faster: it went out as a template, or its time was over.
+            let lost: Vec<Uuid> = self
+                .freed
+                .iter()
+                .copied()
+                .filter(|message| !taken.contains(message))
+                .collect();
+            self.tasks
+                .retain(|task| task.message.is_none_or(|message| !lost.contains(&message)));
+        }
+        store::held::insert(tx, &self.held);
+        store::orders::insert(tx, &self.orders);
+        if !self.news.is_empty() {
+            let reports = store::orders::follow(tx, &self.news, self.now, self.ids).await?;
+            self.tasks.extend(reports);
+        }
+        Ok(())
     }
 
     fn write_identities(&self, tx: &mut Transaction) {
@@ -672,7 +742,7 @@ impl<'a> Work<'a> {
         for change in &self.setup {
             app.refresh(change.part()).await?;
         }
-        if !self.news.is_empty() {
+        if !self.meta_news.is_empty() {
             app.refresh_meta().await?;
         }
         if !self.setup.is_empty() {

@@ -88,6 +88,13 @@ impl Failure {
         Some(WAITS[step].max(least))
     }
 
+    /// The same for a file whose address somebody wrote into a message: it is right or wrong at once, and who waits for
+    /// the message wants to know.
+    pub(super) fn wait_for_link(&self, attempts: i64) -> Option<Duration> {
+        let once = matches!(self, Self::Connection { .. } | Self::Disk(_)) && attempts == 0;
+        once.then_some(WAITS[0])
+    }
+
     /// What is kept in `media.error`; [`trouble`] reads it.
     pub(super) fn kept(&self) -> String {
         let trouble = self.trouble();
@@ -101,9 +108,11 @@ impl Failure {
             Self::NoSource | Self::NoAddress => FileTrouble::Gone,
             Self::Portal(StatusCode::NOT_FOUND | StatusCode::GONE) => FileTrouble::Gone,
             Self::Portal(status) if !passes(*status) => FileTrouble::Refused,
-            Self::Forbidden(_) | Self::NoToken => FileTrouble::Refused,
+            Self::Forbidden(_) => FileTrouble::Forbidden,
+            Self::NoToken => FileTrouble::Refused,
             Self::Portal(_) | Self::Connection { .. } | Self::Time(_) => FileTrouble::Unreachable,
-            Self::Empty | Self::Page | Self::Disk(_) => FileTrouble::Damaged,
+            Self::Page => FileTrouble::Page,
+            Self::Empty | Self::Disk(_) => FileTrouble::Damaged,
             Self::Meta(error) => meta_trouble(error),
         }
     }
@@ -125,12 +134,14 @@ impl Failure {
 }
 
 /// The words that stand for the troubles in `media.error`.
-const TROUBLES: [(FileTrouble, &str); 5] = [
+const TROUBLES: [(FileTrouble, &str); 7] = [
     (FileTrouble::Gone, "gone"),
     (FileTrouble::Unreachable, "unreachable"),
     (FileTrouble::Refused, "refused"),
     (FileTrouble::TooLarge, "too large"),
     (FileTrouble::Damaged, "damaged"),
+    (FileTrouble::Page, "page"),
+    (FileTrouble::Forbidden, "forbidden"),
 ];
 
 /// What to say in the chat about a file with this `media.error`.
@@ -268,12 +279,12 @@ mod tests {
             (
                 Failure::Forbidden(Forbidden::NoHost),
                 0,
-                "refused: the address of the file may not be called",
+                "forbidden: the address of the file may not be called",
             ),
             (
                 Failure::Page,
                 6,
-                "damaged: the portal answered with a web page instead of the file",
+                "page: the portal answered with a web page instead of the file",
             ),
             (
                 Failure::Portal(StatusCode::NOT_FOUND),

@@ -27,6 +27,11 @@ pub enum Source {
         /// Its size in bytes, as the event gave it.
         declared_size: Option<u64>,
     },
+    /// A file somewhere, whose address stands in a template's code.
+    Link {
+        /// Its address.
+        url: String,
+    },
 }
 
 /// Shows the portal's host only: the rest of the address is a way to the file.
@@ -38,6 +43,11 @@ impl fmt::Debug for Source {
                 let url = Url::parse(url).ok();
                 let host = url.as_ref().and_then(Url::host_str).unwrap_or("?");
                 write!(formatter, "Portal({host}/…)")
+            }
+            Self::Link { url } => {
+                let url = Url::parse(url).ok();
+                let host = url.as_ref().and_then(Url::host_str).unwrap_or("?");
+                write!(formatter, "Link({host}/…)")
             }
         }
     }
