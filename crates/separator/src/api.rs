@@ -11,6 +11,7 @@ mod audit;
 mod bitrix_apps;
 mod caller;
 mod client;
+mod connections;
 mod conversations;
 mod description;
 mod docs;
@@ -20,7 +21,10 @@ mod fields;
 mod idempotency;
 mod instances;
 mod keys;
+mod knocks;
 mod messages;
+mod messaging;
+mod meta;
 mod operation;
 mod overview;
 mod own_account;
@@ -35,6 +39,7 @@ mod rules;
 mod session;
 mod setup;
 mod sites;
+mod templates;
 mod trail;
 mod users;
 mod view;
@@ -78,7 +83,11 @@ fn operations() -> impl Iterator<Item = &'static Operation> {
         sites::OPERATIONS,
         waba_apps::OPERATIONS,
         accounts::OPERATIONS,
+        connections::OPERATIONS,
+        knocks::OPERATIONS,
+        templates::OPERATIONS,
         phones::OPERATIONS,
+        messaging::OPERATIONS,
         phone_messages::OPERATIONS,
         phone_test::OPERATIONS,
         conversations::OPERATIONS,
@@ -107,7 +116,12 @@ fn objects() -> impl Iterator<Item = &'static Described> {
         sites::OBJECTS,
         waba_apps::OBJECTS,
         accounts::OBJECTS,
+        meta::OBJECTS,
+        connections::OBJECTS,
+        knocks::OBJECTS,
+        templates::OBJECTS,
         phones::OBJECTS,
+        messaging::OBJECTS,
         phone_messages::OBJECTS,
         phone_test::OBJECTS,
         conversations::OBJECTS,

@@ -321,6 +321,7 @@ mod tests {
             state: InstanceState::Active,
             problem: None,
             language: crate::translate::message::Language::English,
+            language_code: "en".to_owned(),
             scope: String::new(),
             calls_per_second: 2.0,
             burst: 40,

@@ -14,6 +14,7 @@
 pub mod call;
 pub mod install;
 pub mod link;
+mod orders;
 pub mod publish;
 pub mod publisher;
 pub mod tokens;
