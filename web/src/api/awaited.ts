@@ -19,77 +19,11 @@ interface List<Row> { items: Row[]; next_cursor: string | null }
 interface Paging { limit?: number; cursor?: string }
 interface Id { id: string }
 
-export interface TokenState {
-  kind: string | null;
-  state: "ok" | "expiring" | "broken" | "unknown";
-  scopes: string[];
-  expires_at: string | null;
-  checked_at: string | null;
-  problem: string | null;
-}
-
-export interface Inspection {
-  token: {
-    kind: string | null;
-    app_id: string | null;
-    valid: boolean;
-    expires_at: string | null;
-    data_access_expires_at: string | null;
-    scopes: string[];
-    missing_scopes: string[];
-  };
-  app: { name: string | null; live: boolean | null };
-  accounts: {
-    waba_id: string;
-    name: string | null;
-    entered: string | null;
-    phones: {
-      phone_id: string;
-      phone: string;
-      verified_name: string | null;
-      status: string | null;
-      entered: string | null;
-      problem: string | null;
-    }[];
-  }[];
-  problems: { code: string; text: string; fix: string | null }[];
-}
-
 export interface Step {
   name: string;
   subject: string | null;
   state: "pending" | "running" | "done" | "failed";
   error: string | null;
-}
-
-export interface Connection {
-  id: string;
-  app: string;
-  state: "running" | "done" | "failed" | "waiting";
-  steps: Step[];
-  created_at: string;
-}
-
-export interface Template {
-  id: string;
-  account: string;
-  name: string;
-  language: string;
-  category: string;
-  status: string;
-  parameter_format: string | null;
-  components: unknown[];
-  quality: string | null;
-}
-
-export interface Knock {
-  id: string;
-  app: string | null;
-  waba_id: string | null;
-  phone_id: string | null;
-  phone: string | null;
-  count: number;
-  last_at: string;
 }
 
 export interface PortalLine {
@@ -114,15 +48,6 @@ export interface Publishing {
 }
 
 export interface AwaitedPaths {
-  "/api/v1/waba/apps/{id}/inspect": Post<Inspection, { access_token?: string }, Id>;
-  "/api/v1/waba/apps/{id}/connect": Post<Connection, { access_token?: string; accounts: string[]; phones: string[] }, Id>;
-  "/api/v1/waba/apps/{id}/login": Post<{ url: string }, undefined, Id>;
-  "/api/v1/waba/apps/{id}/webhook": Post<unknown, undefined, Id>;
-  "/api/v1/waba/connections/{id}": Get<Connection, undefined, Id>;
-  "/api/v1/waba/connections/{id}/resume": Post<Connection, undefined, Id>;
-  "/api/v1/waba/templates": Get<List<Template>, Paging & { account?: string; q?: string; status?: string }>;
-  "/api/v1/waba/templates/{id}": Get<Template, undefined, Id>;
-  "/api/v1/waba/knocks": Get<List<Knock>, Paging>;
   "/api/v1/waba/phones/{id}/publishing": Get<Publishing, undefined, Id>;
   "/api/v1/waba/phones/{id}/publish": Post<unknown, undefined, Id>;
   "/api/v1/bitrix/apps/{id}/authorize": Post<{ url: string }, { domain: string }, Id>;
