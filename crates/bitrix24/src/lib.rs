@@ -10,6 +10,7 @@ pub mod lines;
 mod loose;
 pub mod markup;
 pub mod oauth;
+pub mod placements;
 mod secret;
 
 pub use client::{Answer, Call, Class, Error, Obstacle, Portal};

@@ -7,6 +7,7 @@
 
 mod accounts;
 mod alarms;
+mod announcements;
 mod bitrix_apps;
 mod caller;
 mod client;
@@ -17,6 +18,7 @@ mod events;
 mod fields;
 mod idempotency;
 mod instances;
+mod lines;
 mod messages;
 mod operation;
 mod own_account;
@@ -24,6 +26,7 @@ mod page;
 mod phone_messages;
 mod phones;
 mod problem;
+mod publishing;
 mod queue;
 mod rule;
 mod rules;
@@ -67,10 +70,13 @@ fn operations() -> impl Iterator<Item = &'static Operation> {
         waba_apps::OPERATIONS,
         accounts::OPERATIONS,
         phones::OPERATIONS,
+        publishing::OPERATIONS,
         phone_messages::OPERATIONS,
         conversations::OPERATIONS,
         bitrix_apps::OPERATIONS,
         instances::OPERATIONS,
+        announcements::OPERATIONS,
+        lines::OPERATIONS,
         messages::OPERATIONS,
         events::OPERATIONS,
         queue::OPERATIONS,
@@ -89,10 +95,13 @@ fn objects() -> impl Iterator<Item = &'static Described> {
         waba_apps::OBJECTS,
         accounts::OBJECTS,
         phones::OBJECTS,
+        publishing::OBJECTS,
         phone_messages::OBJECTS,
         conversations::OBJECTS,
         bitrix_apps::OBJECTS,
         instances::OBJECTS,
+        announcements::OBJECTS,
+        lines::OBJECTS,
         messages::OBJECTS,
         events::OBJECTS,
         queue::OBJECTS,

@@ -42,6 +42,7 @@ pub mod serve;
 pub mod identifiers;
 pub mod logging;
 pub mod outgoing;
+pub mod pages;
 pub mod seal;
 pub mod secret;
 pub mod settings;

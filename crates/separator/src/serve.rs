@@ -186,7 +186,19 @@ pub fn router(app: Arc<App>) -> Router {
             "/api/bitrix",
             get(receive::bitrix::probe).post(receive::bitrix::event),
         )
-        .route("/placement/", get(placement).post(placement))
+        .route(
+            "/app-install/",
+            get(receive::frames::probe).post(receive::frames::install),
+        )
+        .route(
+            "/app-settings/",
+            get(receive::frames::probe).post(receive::frames::application),
+        )
+        .route(
+            "/placement/",
+            get(receive::frames::probe).post(receive::frames::placement),
+        )
+        .route("/bitrix/callback/", get(receive::consent::callback))
         .route("/media/{token}", get(media::serve))
         .merge(api::routes())
         .route("/api", any(api::unknown_path))
@@ -207,11 +219,6 @@ async fn harden(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
     let mut response = next.run(request).await;
     pages::harden(&mut response, host.is_some_and(|host| !is_loopback(&host)));
     response
-}
-
-/// What Bitrix24 shows as the connector's settings.
-async fn placement() -> Html<&'static str> {
-    Html(include_str!("serve/placement.html"))
 }
 
 /// `GET /readyz`: the database answers.

@@ -7,6 +7,8 @@
 //! A transaction never spans a network call. "Done" is written in the same transaction as its effect.
 
 pub mod accounts;
+pub mod announcements;
+pub mod authorizations;
 pub mod browse;
 mod connections;
 pub mod conversations;
@@ -23,6 +25,7 @@ mod row;
 pub mod sessions;
 pub mod setup;
 mod statement;
+pub mod steps;
 mod transaction;
 pub mod users;
 
