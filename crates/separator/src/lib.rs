@@ -29,8 +29,6 @@ pub mod registry;
 pub mod api;
 pub mod users;
 
-pub mod pages;
-
 pub mod app;
 pub mod commands;
 pub mod housekeeping;
