@@ -17,6 +17,7 @@ mod bad_input;
 mod both_ways;
 mod commands;
 mod crash;
+mod doctor;
 mod doors;
 mod house;
 mod identity;

@@ -17,6 +17,7 @@
 //! moments and never over an await; the lock order is portal, then event queue.
 
 mod administrator;
+mod ailments;
 mod caller;
 mod chats;
 mod clock;

@@ -71,7 +71,7 @@ pub fn credentials(app: &App, phone: &Phone) -> Option<Credentials> {
     of_account(account, waba_app)
 }
 
-fn of_account(account: &Account, app: &WabaApp) -> Option<Credentials> {
+pub(crate) fn of_account(account: &Account, app: &WabaApp) -> Option<Credentials> {
     let token = Registry::token_of(account, app)?;
     Some(Credentials {
         access_token: whatsapp::Secret::new(token.expose()),

@@ -2,6 +2,7 @@
 
 use crate::{
     deliver::Dispatcher,
+    doctor::Doctor,
     identifiers::Ids,
     intake::Intake,
     media::Media,
@@ -50,6 +51,8 @@ pub struct App {
     pub attempts: Attempts,
     /// Files on their way.
     pub media: Media,
+    /// What is known to work.
+    pub doctor: Doctor,
 }
 
 impl App {

@@ -26,6 +26,9 @@ pub mod store;
 
 pub mod registry;
 
+pub mod doctor;
+pub mod overview;
+
 pub mod api;
 pub mod users;
 

@@ -38,13 +38,14 @@ pub struct Site {
 impl Site {
     /// Base address without a trailing slash. Loopback hosts speak plain HTTP, all others HTTPS.
     pub fn base_url(&self) -> String {
-        let scheme = if is_loopback(&self.domain) {
-            "http"
-        } else {
-            "https"
-        };
-        format!("{scheme}://{}", self.domain)
+        base_url_of(&self.domain)
     }
+}
+
+/// Base address of a domain without a trailing slash; see [`Site::base_url`].
+pub fn base_url_of(domain: &str) -> String {
+    let scheme = if is_loopback(domain) { "http" } else { "https" };
+    format!("{scheme}://{domain}")
 }
 
 /// Whether a host, with or without a port, is the machine itself.

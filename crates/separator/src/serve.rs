@@ -24,6 +24,7 @@ use crate::{
     api,
     app::App,
     deliver::{self, Dispatcher},
+    doctor::{self, Doctor},
     housekeeping,
     identifiers::{Chance, Ids},
     intake::{self, Intake},
@@ -141,7 +142,11 @@ pub async fn build(settings: Settings, tasks: &TaskTracker) -> Result<Arc<App>, 
         intake.clone(),
         tasks,
     );
+    let doctor = Doctor::load(&store, &clock, &Chance::System)
+        .await
+        .map_err(StartError::Database)?;
     Ok(Arc::new(App {
+        doctor,
         callback_keys: CallbackKeys::new(clock.clone()),
         dispatcher: Dispatcher::new(clock.clone()),
         portals: Portals::default(),
@@ -163,7 +168,7 @@ pub async fn build(settings: Settings, tasks: &TaskTracker) -> Result<Arc<App>, 
 /// All doors.
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
-        .route("/healthz", get(|| async { "alive\n" }))
+        .route("/healthz", get(doctor::door::alive))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route(
@@ -328,6 +333,7 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 async fn start_workers(app: Arc<App>, folder: Lease, stop: CancellationToken) {
     let workers = TaskTracker::new();
     workers.spawn(intake::run(Arc::clone(&app), stop.clone()));
+    workers.spawn(doctor::run(Arc::clone(&app), stop.clone()));
     if app.store.is_sqlite() {
         deliver_with(&app, folder.clone(), stop.clone()).await;
     } else {

@@ -8,14 +8,17 @@
 
 pub mod accounts;
 pub mod announcements;
+pub mod audit;
 pub mod authorizations;
 pub mod browse;
 mod connections;
 pub mod conversations;
 pub mod credentials;
+pub mod doctor;
 pub mod events;
 pub mod idempotency;
 pub mod instances;
+pub mod keys;
 pub mod lanes;
 pub mod media;
 pub mod messages;

@@ -130,6 +130,12 @@ const STEP_FIELDS: &[Field] = &[
 
 const FILTER_FIELDS: &[Field] = &[
     Field::optional(
+        "ids",
+        Shape::Anything,
+        "Only these messages: a list of at most 1000 ids. Nothing else can be given beside it.",
+        "[\"0199f1c2-6666-7a41-9c55-2f0e8b1d6a90\"]",
+    ),
+    Field::optional(
         "phone",
         Shape::Text,
         "Only of this number: its id or its digits.",
@@ -167,7 +173,7 @@ const RETRIED_FIELDS: &[Field] = &[
     Field::read(
         "skipped",
         Shape::Whole,
-        "Messages that were no longer failed.",
+        "Messages that were not failed, or of which nothing is left that could be sent.",
         "0",
     ),
     Field::read(
@@ -397,6 +403,11 @@ async fn retry(call: Call) -> Outcome {
 async fn retry_all(call: Call) -> Outcome {
     let registry = call.registry();
     let mut fields = call.optional_fields(&[])?;
+    if fields.has("ids") {
+        let ids = fields.required("ids", rules::ids(MOST_RETRIES));
+        fields.finish()?;
+        return retry_each(&call, ids.unwrap_or_default()).await;
+    }
     let filter = MessageFilter {
         phone: fields.optional("phone", phone(&registry)).flatten(),
         peer: fields.optional("peer", peer).flatten(),
@@ -422,12 +433,32 @@ async fn retry_all(call: Call) -> Outcome {
     found.reverse();
     let (mut queued, mut skipped) = (0, 0);
     for message in found {
-        match crate::deliver::retry(&call.app, message.id).await? {
-            Retry::Queued => queued += 1,
-            Retry::NotFailed | Retry::Unknown => skipped += 1,
-        }
+        count(&call, message.id, &mut queued, &mut skipped).await?;
     }
     Ok(json!({ "queued": queued, "skipped": skipped, "more": more }))
+}
+
+/// Tries selected messages again, the oldest first: ids grow with time.
+async fn retry_each(call: &Call, mut ids: Vec<Uuid>) -> Outcome {
+    ids.sort_unstable();
+    ids.dedup();
+    let reach = call.reach();
+    let (mut queued, mut skipped) = (0, 0);
+    for id in ids {
+        match browse::message(&call.app.store, &reach, id).await? {
+            Some(_) => count(call, id, &mut queued, &mut skipped).await?,
+            None => skipped += 1,
+        }
+    }
+    Ok(json!({ "queued": queued, "skipped": skipped, "more": false }))
+}
+
+async fn count(call: &Call, id: Uuid, queued: &mut u32, skipped: &mut u32) -> Result<(), Problem> {
+    match crate::deliver::retry(&call.app, id).await? {
+        Retry::Queued => *queued += 1,
+        Retry::NotFailed | Retry::Unknown => *skipped += 1,
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -290,6 +290,10 @@ pub(super) struct Operation {
     pub(super) refusals: &'static [u16],
     /// Who may call it.
     pub(super) rule: Rule,
+    /// Whether its answer shows a secret that is not to be kept.
+    pub(super) secret_answer: bool,
+    /// Whether nothing is written into the audit, because the change is a record itself.
+    pub(super) records_itself: bool,
     pub(super) run: fn(Call) -> Running,
 }
 
@@ -316,6 +320,8 @@ impl Operation {
         location: None,
         refusals: &[],
         rule: Rule::Administrators,
+        secret_answer: false,
+        records_itself: false,
         run: |_| Box::pin(async { Ok(Value::Null) }),
     };
 
@@ -444,7 +450,7 @@ impl Cookies {
 }
 
 /// A request that is known to come from somebody who may make it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Call {
     /// The running program.
     pub(super) app: Arc<App>,

@@ -119,6 +119,7 @@ pub(super) const OPERATIONS: &[Operation] = &[Operation {
                   customer's last message WhatsApp delivers only templates.",
     status: StatusCode::ACCEPTED,
     location: Some(messages::PATH),
+    records_itself: true,
     ..Operation::create(
         PATH,
         TAG,
@@ -130,7 +131,7 @@ pub(super) const OPERATIONS: &[Operation] = &[Operation {
 }];
 
 /// Reads `to`: a user id has letters and a dot, such as `DE.13491208655302741918`; everything else must be a number.
-fn recipient(value: &Value) -> Result<To, String> {
+pub(super) fn recipient(value: &Value) -> Result<To, String> {
     let Value::String(text) = value else {
         return Err(format!("must be text, not {}", kind(value)));
     };
@@ -338,6 +339,15 @@ impl Place {
             },
         }
     }
+}
+
+/// The refusal of a message in which the caller chose nothing but the recipient.
+pub(super) fn refused_whole(error: compose::Error) -> Problem {
+    let place = Place {
+        text: "to",
+        whole: "to",
+    };
+    refused(error, &place)
 }
 
 fn refused(error: compose::Error, place: &Place) -> Problem {

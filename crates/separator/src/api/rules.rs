@@ -7,7 +7,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::fields::kind;
-use crate::secret::Secret;
+use crate::{secret::Secret, time::Millis};
 
 fn string(value: &Value) -> Result<&str, String> {
     value
@@ -152,7 +152,34 @@ pub(super) fn phone(value: &Value) -> Result<String, String> {
     }
 }
 
+/// An e-mail address, in lower case.
+pub(super) fn email(value: &Value) -> Result<String, String> {
+    crate::users::valid_email(string(value)?)
+        .map_err(|_| "must be an e-mail address, such as anna@example.com".to_owned())
+}
+
+/// A moment, RFC 3339.
+pub(super) fn time(value: &Value) -> Result<Millis, String> {
+    string(value)?
+        .parse()
+        .map_err(|_| "must be a time such as 2026-11-23T04:47:32Z".to_owned())
+}
+
 /// Yes or no.
+/// A list of ids of ours, at least one and at most `most`.
+pub(super) fn ids(most: usize) -> impl Fn(&Value) -> Result<Vec<uuid::Uuid>, String> {
+    move |value| {
+        let wrong = || format!("must be a list of 1 to {most} ids");
+        let list = value
+            .as_array()
+            .filter(|list| (1..=most).contains(&list.len()))
+            .ok_or_else(wrong)?;
+        list.iter()
+            .map(|id| id.as_str().and_then(|id| id.parse().ok()).ok_or_else(wrong))
+            .collect()
+    }
+}
+
 pub(super) fn boolean(value: &Value) -> Result<bool, String> {
     value
         .as_bool()

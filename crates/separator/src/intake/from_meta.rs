@@ -498,6 +498,7 @@ fn apply_status(work: &mut Work<'_>, receipt: &Receipt, phone: &Phone, status: &
     match state {
         Some(State::Failed) if new_fact => failed(work, phone, &facts, status),
         Some(State::Sent | State::Delivered | State::Read) => {
+            work.proven.insert(phone.id);
             work.due.push((Side::Portal, phone.id, facts.id));
         }
         _ => {}

@@ -92,6 +92,8 @@ pub(crate) struct Work<'a> {
     retold: Vec<Retold>,
     tasks: Vec<NewTask>,
     pub due: Vec<(Side, Uuid, Uuid)>,
+    /// Numbers of whose messages Meta told that they are on their way or there.
+    pub proven: HashSet<Uuid>,
     pub unconfirmed: Vec<Uuid>,
     pub setup: Vec<SetupChange>,
     counts: HashMap<&'static str, u64>,
@@ -120,6 +122,7 @@ impl<'a> Work<'a> {
             retold: Vec::new(),
             tasks: Vec::new(),
             due: Vec::new(),
+            proven: HashSet::new(),
             unconfirmed: Vec::new(),
             setup: Vec::new(),
             counts: HashMap::new(),
@@ -583,6 +586,9 @@ impl<'a> Work<'a> {
         }
         receipts::delete(&mut tx, &self.receipts);
         tx.commit().await?;
+        for phone in &self.proven {
+            app.doctor.proofs.outbound(*phone, self.now);
+        }
         self.after(app).await
     }
 
