@@ -7,11 +7,8 @@
 
 mod accounts;
 mod alarms;
-<<<<<<< HEAD
 mod announcements;
-=======
 mod audit;
->>>>>>> main
 mod bitrix_apps;
 mod caller;
 mod client;
@@ -23,11 +20,8 @@ mod events;
 mod fields;
 mod idempotency;
 mod instances;
-<<<<<<< HEAD
-mod lines;
-=======
 mod keys;
->>>>>>> main
+mod lines;
 mod messages;
 mod operation;
 mod overview;

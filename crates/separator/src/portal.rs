@@ -198,7 +198,10 @@ fn server_of<P: Parts>(app: &P, instance: &Instance) -> Result<AuthorizationServ
 }
 
 /// Where a portal sends the events of an application, given the base address of the application's site.
-pub(crate) fn events_url(base: &str, client_id: &str) -> String {
+pub(crate) fn events_url(base: &str, client_id: Option<&str>) -> String {
+    let Some(client_id) = client_id else {
+        return format!("{base}/api/bitrix/");
+    };
     let client_id: String = url::form_urlencoded::byte_serialize(client_id.as_bytes()).collect();
     format!("{base}/api/bitrix/?app-id={client_id}")
 }

@@ -230,10 +230,7 @@ fn show(app: &BitrixApp, registry: &Registry) -> Value {
         .get(&app.site_id)
         .map(Site::base_url)
         .unwrap_or_default();
-    let url = match &app.client_id {
-        Some(client_id) => format!("{base}/api/bitrix/?app-id={client_id}"),
-        None => format!("{base}/api/bitrix/"),
-    };
+    let url = portal::events_url(&base, app.client_id.as_deref());
     json!({
         "id": app.id,
         "site": app.site_id,

@@ -589,19 +589,13 @@ impl<'a> Run<'a> {
             ));
         };
         let base = site.base_url();
-<<<<<<< HEAD
-        let client_id = application.client_id.as_deref().unwrap_or_default();
-        let client_id: String =
-            url::form_urlencoded::byte_serialize(client_id.as_bytes()).collect();
-=======
->>>>>>> main
         let stored = self
             .registry
             .phones_of(self.instance.id)
             .filter_map(|phone| phone.connector.as_deref());
         Ok(PortalWish {
             connectors: publish::connector_ids(self.instance.id, stored),
-            events_url: super::events_url(&base, &application.client_id),
+            events_url: super::events_url(&base, application.client_id.as_deref()),
             settings_url: format!("{base}/placement/"),
             asks_for_event: self.instance.application_token.is_none(),
             language: match self.instance.language {
