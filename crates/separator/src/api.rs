@@ -346,4 +346,8 @@ impl IntoResponse for Answer {
 }
 
 #[cfg(test)]
+mod people_tests;
+#[cfg(test)]
+mod role_tests;
+#[cfg(test)]
 mod tests;
