@@ -12,6 +12,7 @@ mod audit;
 mod bitrix_apps;
 mod caller;
 mod client;
+mod connections;
 mod conversations;
 mod description;
 mod docs;
@@ -21,8 +22,11 @@ mod fields;
 mod idempotency;
 mod instances;
 mod keys;
+mod knocks;
 mod lines;
 mod messages;
+mod messaging;
+mod meta;
 mod operation;
 mod overview;
 mod own_account;
@@ -38,6 +42,7 @@ mod rules;
 mod session;
 mod setup;
 mod sites;
+mod templates;
 mod trail;
 mod users;
 mod view;
@@ -81,8 +86,12 @@ fn operations() -> impl Iterator<Item = &'static Operation> {
         sites::OPERATIONS,
         waba_apps::OPERATIONS,
         accounts::OPERATIONS,
+        connections::OPERATIONS,
+        knocks::OPERATIONS,
+        templates::OPERATIONS,
         phones::OPERATIONS,
         publishing::OPERATIONS,
+        messaging::OPERATIONS,
         phone_messages::OPERATIONS,
         phone_test::OPERATIONS,
         conversations::OPERATIONS,
@@ -113,8 +122,13 @@ fn objects() -> impl Iterator<Item = &'static Described> {
         sites::OBJECTS,
         waba_apps::OBJECTS,
         accounts::OBJECTS,
+        meta::OBJECTS,
+        connections::OBJECTS,
+        knocks::OBJECTS,
+        templates::OBJECTS,
         phones::OBJECTS,
         publishing::OBJECTS,
+        messaging::OBJECTS,
         phone_messages::OBJECTS,
         phone_test::OBJECTS,
         conversations::OBJECTS,
@@ -340,5 +354,9 @@ impl IntoResponse for Answer {
     }
 }
 
+#[cfg(test)]
+mod people_tests;
+#[cfg(test)]
+mod role_tests;
 #[cfg(test)]
 mod tests;

@@ -160,9 +160,9 @@ pub(crate) enum Patient {
     Site(Uuid),
     /// A Meta app and the token entered for it.
     WabaApp(Uuid),
-    /// An account and the token of its own, where it has one.
+    /// An account, the token of its own where it has one, and its numbers.
     Account(Uuid),
-    /// A number: at Meta, and what waits for it.
+    /// A number, which is looked at with its account and its portal.
     Phone(Uuid),
     /// A portal with the lines of its numbers.
     Instance(Uuid),
@@ -174,13 +174,11 @@ impl Patient {
         let sites = registry.sites.keys().copied().map(Self::Site);
         let apps = registry.waba_apps.keys().copied().map(Self::WabaApp);
         let accounts = registry.accounts.keys().copied().map(Self::Account);
-        let phones = registry.phones.keys().copied().map(Self::Phone);
         let portals = registry.instances.keys().copied().map(Self::Instance);
         std::iter::once(Self::Installation)
             .chain(sites)
             .chain(apps)
             .chain(accounts)
-            .chain(phones)
             .chain(portals)
             .collect()
     }
@@ -283,22 +281,8 @@ impl Patient {
             },
             Self::WabaApp(id) => look_at_app(app, &registry, id, &subject).await,
             Self::Account(id) => look_at_account(app, &registry, id, &subject).await,
-            Self::Phone(id) => {
-                let Some(phone) = registry.phones.get(&id) else {
-                    return Vec::new();
-                };
-                let (number, queue) = tokio::join!(
-                    number::see(app, &registry, phone),
-                    queue::see_phone(app, &registry, phone),
-                );
-                let mut findings = verdict::judge_all(number::CHECKS, &number, &subject);
-                findings.extend(verdict::judge_all(queue::PHONE_CHECKS, &queue, &subject));
-                if phone.instance_id.is_none() {
-                    let line = line::see(app, None, None, phone).await;
-                    findings.extend(verdict::judge_all(line::CHECKS, &line, &subject));
-                }
-                findings
-            }
+            // Looked at with its account and its portal, which are asked once for all their numbers.
+            Self::Phone(_) => Vec::new(),
             Self::Instance(id) => look_at_portal(app, &registry, id, &subject).await,
         }
     }
@@ -334,16 +318,34 @@ async fn look_at_account(
     id: Uuid,
     subject: &Subject,
 ) -> Vec<Finding> {
-    let Some(seen) = account::see(app, registry, id).await else {
+    let Some(known) = registry.accounts.get(&id) else {
         return Vec::new();
     };
+    let Some(waba_app) = registry.waba_apps.get(&known.app_id) else {
+        return Vec::new();
+    };
+    let (seen, numbers, queues) = tokio::join!(
+        account::see(app, registry, known, waba_app),
+        number::see_all(app, known, waba_app),
+        queue::see_all(app),
+    );
     let mut findings = verdict::judge_all(account::CHECKS, &seen, subject);
-    if let Some(account) = registry.accounts.get(&id)
-        && let Some(waba_app) = registry.waba_apps.get(&account.app_id)
-        && let Some(own) = &account.access_token
-    {
+    if let Some(own) = &known.access_token {
         let token = token::see(app, waba_app, Some(own)).await;
         findings.extend(verdict::judge_all(token::CHECKS, &token, subject));
+    }
+    for phone in registry.phones.values() {
+        if phone.account_id != id {
+            continue;
+        }
+        let subject = Patient::Phone(phone.id).subject(registry);
+        let (number, queue) = (numbers.of(app, registry, phone), queues.of(registry, phone));
+        findings.extend(verdict::judge_all(number::CHECKS, &number, &subject));
+        findings.extend(verdict::judge_all(queue::PHONE_CHECKS, &queue, &subject));
+        if phone.instance_id.is_none() {
+            let line = line::see(app, None, None, phone).await;
+            findings.extend(verdict::judge_all(line::CHECKS, &line, &subject));
+        }
     }
     findings
 }
@@ -459,10 +461,18 @@ async fn look_or_say_why(app: &Arc<App>, patient: Patient, last: &Report) -> Vec
         why,
         "the doctor could not look"
     );
+    // A number's line is looked at with its portal, the rest of it with its account.
     let of_its_numbers = |finding: &Finding| {
-        matches!(patient, Patient::Instance(portal) if registry.phones_of(portal)
-            .any(|phone| phone.id.to_string() == finding.subject.id))
-            && check(&finding.check).is_some_and(|about| about.group == Group::Line)
+        let line = check(&finding.check).is_some_and(|about| about.group == Group::Line);
+        let phone = finding.subject.id.parse().ok();
+        let phone = phone.and_then(|id: Uuid| registry.phones.get(&id));
+        phone.is_some_and(|phone| match patient {
+            Patient::Instance(portal) => line && phone.instance_id == Some(portal),
+            Patient::Account(account) => {
+                phone.account_id == account && (!line || phone.instance_id.is_none())
+            }
+            _ => false,
+        })
     };
     last.findings
         .iter()
@@ -519,17 +529,13 @@ pub(crate) async fn mend(
     repair::mend(app, repair, patient).await?;
     tracing::info!(check = about.id, kind, id, "mended");
     let _turn = app.doctor.turn.lock().await;
+    let registry = app.directory.snapshot();
     let mut patients = vec![patient];
-    // The line of a number is looked at with its portal.
     if let Patient::Phone(phone) = patient
-        && let Some(instance) = app
-            .directory
-            .snapshot()
-            .phones
-            .get(&phone)
-            .and_then(|phone| phone.instance_id)
+        && let Some(phone) = registry.phones.get(&phone)
     {
-        patients.push(Patient::Instance(instance));
+        patients.push(Patient::Account(phone.account_id));
+        patients.extend(phone.instance_id.map(Patient::Instance));
     }
     let report = look_again(app, &patients).await.map_err(|error| {
         let error = error.to_string();

@@ -14,6 +14,8 @@ pub mod person;
 
 pub mod compose;
 
+pub mod window;
+
 pub mod portal;
 
 pub mod account;

@@ -218,7 +218,11 @@ async fn fetch_one(app: &App, file: &Due) -> Result<(), store::Error> {
         }
         Err(failure) => {
             let reason = failure.kept();
-            if let Some(wait) = failure.wait(file.attempts) {
+            let wait = match file.source {
+                Some(Source::Link { .. }) => failure.wait_for_link(file.attempts),
+                _ => failure.wait(file.attempts),
+            };
+            if let Some(wait) = wait {
                 tracing::info!(media = %file.id, reason, ?failure, "a file has to be fetched again");
                 app.metrics.count("media", "retried");
                 let until = app.clock.now() + wait;
@@ -251,6 +255,12 @@ async fn fetch(app: &App, file: &Due) -> Result<Arrived, Failure> {
                 fetched.size,
                 fetched.mime_type.or_else(|| file.mime_type.clone()),
             )
+        }
+        Source::Link { url } => {
+            let fetched = fetcher
+                .operators_file(file.id, &file.name, url, None)
+                .await?;
+            (fetched.size, fetched.mime_type)
         }
         Source::Meta { media_id } => {
             let registry = app.directory.snapshot();

@@ -323,6 +323,7 @@ mod tests {
             state: InstanceState::Active,
             problem: None,
             language: crate::translate::message::Language::English,
+            language_code: "en".to_owned(),
             scope: String::new(),
             prepared: true,
             installed: true,

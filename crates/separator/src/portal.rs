@@ -22,6 +22,7 @@ pub mod install;
 pub mod learn;
 pub mod lines;
 pub mod link;
+mod orders;
 pub mod publish;
 pub mod publisher;
 pub mod steps;

@@ -9,6 +9,7 @@ pub mod consent;
 pub mod frames;
 pub mod keys;
 pub mod meta;
+pub mod orders;
 pub(crate) mod origin;
 pub mod pressure;
 

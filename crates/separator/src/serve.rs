@@ -14,13 +14,14 @@ use axum::{
     http::StatusCode,
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{any, get},
+    routing::{any, get, post},
     serve::ListenerExt as _,
 };
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    account::{self, Accounts},
     api,
     app::App,
     deliver::{self, Dispatcher},
@@ -41,6 +42,7 @@ use crate::{
     store::{self, Store},
     time::Clock,
     users::{attempts::Attempts, links},
+    window,
 };
 
 /// How long what is in flight may take to end.
@@ -149,6 +151,7 @@ pub async fn build(settings: Settings, tasks: &TaskTracker) -> Result<Arc<App>, 
         doctor,
         callback_keys: CallbackKeys::new(clock.clone()),
         dispatcher: Dispatcher::new(clock.clone()),
+        accounts: Accounts::default(),
         portals: Portals::default(),
         media: Media::default(),
         attempts: Attempts::default(),
@@ -204,6 +207,11 @@ pub fn router(app: Arc<App>) -> Router {
             get(receive::frames::probe).post(receive::frames::placement),
         )
         .route("/bitrix/callback/", get(receive::consent::callback))
+        .route("/api/bitrix/sms/", post(receive::orders::sms))
+        .route("/api/bitrix/sms", post(receive::orders::sms))
+        .route("/api/bitrix/bizproc/", post(receive::orders::bizproc))
+        .route("/api/bitrix/bizproc", post(receive::orders::bizproc))
+        .route(account::login::CALLBACK, get(account::login::callback))
         .route("/media/{token}", get(media::serve))
         .merge(api::routes())
         .route("/api", any(api::unknown_path))
@@ -356,8 +364,10 @@ async fn start_workers(app: Arc<App>, folder: Lease, stop: CancellationToken) {
 async fn deliver_with(app: &Arc<App>, lease: Lease, stop: CancellationToken) {
     tokio::join!(
         deliver::run(Arc::clone(app), lease, stop.clone()),
+        account::run(Arc::clone(app), stop.clone()),
         portal::run(Arc::clone(app), stop.clone()),
         media::run(Arc::clone(app), stop.clone()),
+        window::run(Arc::clone(app), stop.clone()),
         housekeeping::run(Arc::clone(app), stop),
     );
 }

@@ -13,12 +13,13 @@ use super::{
 };
 use crate::{
     deliver::Retry,
-    registry::Registry,
+    registry::{Registry, TemplateRef},
     store::{
         browse::{self, Message, MessageFilter, Window},
         messages::{Journey, MessageError},
     },
     time::Millis,
+    window::{self, NotSent},
 };
 
 /// Where messages are found; also the place of a message that was just sent.
@@ -98,6 +99,21 @@ const FIELDS: &[Field] = &[
         Shape::List("Step"),
         "Every hop with its time; only where a single message is shown, null in lists.",
         "",
+    ),
+];
+
+const AS_TEMPLATE_FIELDS: &[Field] = &[
+    Field::optional(
+        "template",
+        Shape::Text,
+        "Name of the template; the number's wrapper template where none is given.",
+        "we_have_news",
+    ),
+    Field::optional(
+        "language",
+        Shape::Text,
+        "Its language; found as for a code where none is given.",
+        "en_US",
     ),
 ];
 
@@ -204,6 +220,12 @@ pub(super) const OBJECTS: &[Described] = &[
         fields: STEP_FIELDS,
     },
     Described {
+        name: "AsTemplate",
+        purpose: Purpose::Sent,
+        description: "The template that carries the text.",
+        fields: AS_TEMPLATE_FIELDS,
+    },
+    Described {
         name: "RetryFilter",
         purpose: Purpose::Sent,
         description: "Which messages are to be tried again. Everything given must hold.",
@@ -272,6 +294,19 @@ pub(super) const OPERATIONS: &[Operation] = &[
             "Message",
             Rule::Users,
             |call| Box::pin(retry(call)),
+        )
+    },
+    Operation {
+        summary: "Send a message that waits as a template",
+        description: "A text that an operator wrote outside the 24 hours goes out as the value of a template: of the one \
+                      named, else of the number's wrapper template. A message that does not wait is refused with 409.",
+        body: Some("AsTemplate"),
+        ..Operation::act(
+            "/api/v1/messages/{id}/send-as-template",
+            TAG,
+            "Message",
+            Rule::Users,
+            |call| Box::pin(send_as_template(call)),
         )
     },
     Operation {
@@ -397,6 +432,26 @@ async fn retry(call: Call) -> Outcome {
         Retry::NotFailed => Err(Problem::in_use(
             "the message has not failed, so there is nothing to try again",
         )),
+    }
+}
+
+async fn send_as_template(call: Call) -> Outcome {
+    let id = call.id(WHAT)?;
+    let mut fields = call.optional_fields(AS_TEMPLATE_FIELDS)?;
+    let name = fields.optional("template", rules::template_name).flatten();
+    let language = fields.optional("language", rules::language).flatten();
+    fields.finish()?;
+    one(&call, id).await?;
+    let template = name.map(|name| TemplateRef { name, language });
+    match window::send_as_template(&call.app, id, template).await {
+        Ok(()) => one(&call, id).await,
+        Err(NotSent::Store(error)) => Err(error.into()),
+        Err(error @ (NotSent::NotWaiting | NotSent::File)) => {
+            Err(Problem::in_use(error.to_string()))
+        }
+        Err(error @ (NotSent::NoTemplate | NotSent::Refused(_))) => {
+            Err(Problem::field("template", error.to_string()))
+        }
     }
 }
 

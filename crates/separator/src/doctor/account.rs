@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use uuid::Uuid;
 use whatsapp::client::{BusinessAccount, SubscribedApp};
 
 use super::{
@@ -12,7 +11,11 @@ use super::{
     repair::Repair,
     verdict::{About, Check, Group, Verdict, text},
 };
-use crate::{account, app::App, registry::Registry};
+use crate::{
+    account,
+    app::App,
+    registry::{Account, Registry, WabaApp},
+};
 
 const GROUP: Group = Group::Account;
 
@@ -66,9 +69,12 @@ pub(super) struct Seen {
     callback_url: String,
 }
 
-pub(super) async fn see(app: &Arc<App>, registry: &Registry, id: Uuid) -> Option<Seen> {
-    let known = registry.accounts.get(&id)?;
-    let waba_app = registry.waba_apps.get(&known.app_id)?;
+pub(super) async fn see(
+    app: &Arc<App>,
+    registry: &Registry,
+    known: &Account,
+    waba_app: &WabaApp,
+) -> Seen {
     let (account, apps) = match account::of_account(known, waba_app) {
         None => (Err(Silence::NoToken), Err(Silence::NoToken)),
         Some(credentials) => {
@@ -80,13 +86,13 @@ pub(super) async fn see(app: &Arc<App>, registry: &Registry, id: Uuid) -> Option
             (meta::answer(account), meta::answer(apps))
         }
     };
-    Some(Seen {
+    Seen {
         waba_id: known.waba_id.clone(),
         client_id: waba_app.client_id.clone(),
         account,
         apps,
         callback_url: meta_app::callback_url(registry, waba_app),
-    })
+    }
 }
 
 fn account_access(seen: &Seen) -> Verdict {

@@ -16,6 +16,8 @@ pub(super) enum Silence {
     Permission(Box<ApiError>),
     /// Meta does not know it, or the token does not see it.
     Invisible(Box<ApiError>),
+    /// It is not in the list in which it should be.
+    NotListed,
     /// Meta refused for another reason.
     Refused(Box<ApiError>),
     /// Meta gave no answer.
@@ -44,6 +46,7 @@ impl Silence {
                 "Meta does not accept the access token.",
                 "Meta не принимает access token."
             ),
+            Self::NotListed => text!("Meta does not list it.", "Meta его не показывает."),
             Self::Permission(error) | Self::Invisible(error) | Self::Refused(error) => {
                 let error = error.to_string();
                 text!(

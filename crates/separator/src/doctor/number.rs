@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use uuid::Uuid;
 use whatsapp::client::PhoneNumber;
 
 use super::{
@@ -13,7 +14,7 @@ use super::{
 use crate::{
     account,
     app::App,
-    registry::{Phone, Registry},
+    registry::{Account, Phone, Registry, WabaApp},
     store::{self, doctor::Proof},
     time::Millis,
 };
@@ -140,36 +141,62 @@ pub(super) struct Seen {
     now: Millis,
 }
 
-pub(super) async fn see(app: &Arc<App>, registry: &Registry, phone: &Phone) -> Seen {
+/// The numbers of an account as Meta lists them, and what Meta left open, asked once for all of them.
+pub(super) struct All {
+    listed: Result<Vec<PhoneNumber>, Silence>,
+    unproven: Result<Vec<(Uuid, i64)>, String>,
+    now: Millis,
+}
+
+pub(super) async fn see_all(app: &Arc<App>, account: &Account, waba_app: &WabaApp) -> All {
     let now = app.clock.now();
-    let number = async {
-        match account::credentials(app, phone) {
+    let listed = async {
+        match account::of_account(account, waba_app) {
             None => Err(Silence::NoToken),
             Some(credentials) => {
                 let client = account::client(app);
-                let asked = bounded(client.phone_number(&credentials, &phone.phone_number_id));
+                let asked = bounded(client.phone_numbers(&credentials, &account.waba_id));
                 meta::answer(asked.await)
             }
         }
     };
-    let (number, unproven) =
-        tokio::join!(number, store::doctor::unproven(&app.store, now - SILENT));
-    Seen {
-        number,
-        callback_url: registry
-            .app_of(phone)
-            .map(|(_, waba_app)| meta_app::callback_url(registry, waba_app))
-            .unwrap_or_default(),
-        proof: app.doctor.proofs.of(phone.id),
-        unproven: unproven
-            .map(|all| {
-                all.into_iter()
-                    .find_map(|(of, count)| (of == phone.id).then_some(count))
-                    .unwrap_or(0)
-            })
-            .map_err(|error| error.to_string()),
-        phone: phone.clone(),
+    let (listed, unproven) =
+        tokio::join!(listed, store::doctor::unproven(&app.store, now - SILENT));
+    All {
+        listed,
+        unproven: unproven.map_err(|error| error.to_string()),
         now,
+    }
+}
+
+impl All {
+    /// What was seen of one number.
+    pub(super) fn of(&self, app: &App, registry: &Registry, phone: &Phone) -> Seen {
+        let number = match &self.listed {
+            Ok(listed) => listed
+                .iter()
+                .find(|number| number.id == phone.phone_number_id)
+                .cloned()
+                .ok_or(Silence::NotListed),
+            Err(silence) => Err(silence.clone()),
+        };
+        Seen {
+            number,
+            callback_url: registry
+                .app_of(phone)
+                .map(|(_, waba_app)| meta_app::callback_url(registry, waba_app))
+                .unwrap_or_default(),
+            proof: app.doctor.proofs.of(phone.id),
+            unproven: match &self.unproven {
+                Ok(all) => Ok(all
+                    .iter()
+                    .find_map(|(of, count)| (*of == phone.id).then_some(*count))
+                    .unwrap_or(0)),
+                Err(why) => Err(why.clone()),
+            },
+            phone: phone.clone(),
+            now: self.now,
+        }
     }
 }
 
@@ -194,16 +221,13 @@ fn number_identity(seen: &Seen) -> Verdict {
                 compare(),
             ),
         },
-        Err(Silence::Invisible(error)) => {
-            let error = error.to_string();
-            Verdict::fault(
-                text!(
-                    "The access token sees no number with the Phone id {id}: {error}.",
-                    "Access token не видит номера с Phone id {id}: {error}."
-                ),
-                compare(),
-            )
-        }
+        Err(Silence::NotListed) => Verdict::fault(
+            text!(
+                "The account has no number with the Phone id {id}.",
+                "В аккаунте нет номера с Phone id {id}."
+            ),
+            compare(),
+        ),
         Err(silence) => silence.unknown(),
     }
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::verdict::{About, Check, Group, Verdict, text};
 use crate::{
     app::App,
-    registry::{Phone, Registry},
+    registry::{Connection, InstanceState, Phone, Registry},
     store::{self, browse, events, lanes::Side},
     time::Millis,
 };
@@ -102,6 +102,64 @@ pub(super) async fn see(app: &Arc<App>) -> Seen {
     }
 }
 
+/// What waits for all numbers and what was given up, read once.
+pub(super) struct All {
+    read: Result<Read, String>,
+    now: Millis,
+}
+
+struct Read {
+    destinations: Vec<browse::Destination>,
+    dead: Vec<(Uuid, i64)>,
+}
+
+pub(super) async fn see_all(app: &Arc<App>) -> All {
+    let read = async {
+        Ok::<_, store::Error>(Read {
+            destinations: browse::destinations(&app.store, &browse::Reach::Everything).await?,
+            dead: store::doctor::dead_letters(&app.store).await?,
+        })
+    };
+    All {
+        read: read.await.map_err(|error| error.to_string()),
+        now: app.clock.now(),
+    }
+}
+
+impl All {
+    /// What waits for one number.
+    pub(super) fn of(&self, registry: &Registry, phone: &Phone) -> PhoneSeen {
+        let usable = registry
+            .instance_of(phone)
+            .is_some_and(|portal| portal.state == InstanceState::Active);
+        let read = self.read.as_ref().map_err(Clone::clone);
+        PhoneSeen {
+            read: read.map(|read| {
+                let oldest = |side: Side| {
+                    read.destinations
+                        .iter()
+                        .find(|one| one.phone_id == phone.id && Side::parse(&one.side) == side)
+                        .and_then(|one| one.depth.oldest)
+                };
+                PhoneCounts {
+                    oldest_to_portal: oldest(Side::Portal),
+                    oldest_to_meta: oldest(Side::Meta),
+                    dead: read
+                        .dead
+                        .iter()
+                        .find_map(|(of, count)| (*of == phone.id).then_some(*count))
+                        .unwrap_or(0),
+                }
+            }),
+            held: Held {
+                to_portal: !usable || phone.connection != Connection::Connected,
+                to_meta: phone.paused.is_some(),
+            },
+            now: self.now,
+        }
+    }
+}
+
 /// What was seen of one number's queues.
 pub(super) struct PhoneSeen {
     read: Result<PhoneCounts, String>,
@@ -121,42 +179,6 @@ struct PhoneCounts {
 struct Held {
     to_portal: bool,
     to_meta: bool,
-}
-
-/// What waits for a number.
-pub(super) async fn see_phone(app: &Arc<App>, registry: &Registry, phone: &Phone) -> PhoneSeen {
-    let usable = registry
-        .instance_of(phone)
-        .is_some_and(|portal| portal.state == crate::registry::InstanceState::Active);
-    PhoneSeen {
-        read: count(app, phone.id)
-            .await
-            .map_err(|error| error.to_string()),
-        held: Held {
-            to_portal: !usable || phone.connection != crate::registry::Connection::Connected,
-            to_meta: phone.paused.is_some(),
-        },
-        now: app.clock.now(),
-    }
-}
-
-async fn count(app: &App, phone: Uuid) -> Result<PhoneCounts, store::Error> {
-    let destinations = browse::destinations(&app.store, &browse::Reach::Everything).await?;
-    let oldest = |side: Side| {
-        destinations
-            .iter()
-            .find(|one| one.phone_id == phone && Side::parse(&one.side) == side)
-            .and_then(|one| one.depth.oldest)
-    };
-    let dead = store::doctor::dead_letters(&app.store).await?;
-    Ok(PhoneCounts {
-        oldest_to_portal: oldest(Side::Portal),
-        oldest_to_meta: oldest(Side::Meta),
-        dead: dead
-            .into_iter()
-            .find_map(|(of, count)| (of == phone).then_some(count))
-            .unwrap_or(0),
-    })
 }
 
 fn unread(why: &str) -> Verdict {

@@ -13,6 +13,8 @@
 //!
 //! Nobody who is not an administrator gets a connector: the line would look right and half of it would be refused.
 
+pub(super) mod orders;
+
 use std::{fmt, time::Duration};
 
 use bitrix24::{

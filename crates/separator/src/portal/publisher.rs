@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    CONNECTION_ALARM, CallError, PortalState, Trouble, announce, call,
+    CONNECTION_ALARM, CallError, PortalState, Trouble, announce, call, orders,
     publish::{self, Connected, Finding, NumberWish, PortalWish, Prepared, Rest},
     steps::{PREPARATION, PUBLISHING, Step, StepState},
     tokens,
@@ -496,10 +496,19 @@ impl<'a> Run<'a> {
             Err(trouble) if phones.is_empty() => return vec![Err(trouble)],
             Err(trouble) => return self.all_fail(phones, &trouble).await,
         };
+        let (registry, sealer) = (self.registry, &self.app.sealer);
+        let warning =
+            orders::converge(&self.live, registry, sealer, self.instance, prepared.user).await;
         let mut results = Vec::new();
         for phone in phones {
             self.live.follow(vec![phone.id]);
             let result = match self.connect_one(&prepared, phone).await {
+                Ok(connected) if phone.sms_service && connected.warning.is_none() => {
+                    let connected = Connected {
+                        warning: warning.clone(),
+                    };
+                    self.succeeded(phone, &connected).await
+                }
                 Ok(connected) => self.succeeded(phone, &connected).await,
                 Err(trouble) => Err(trouble),
             };

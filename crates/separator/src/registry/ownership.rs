@@ -33,7 +33,10 @@ impl Registry {
 
     /// The part that belongs to a user.
     pub fn owned_by(&self, user: Uuid) -> Self {
-        let mut part = Self::default();
+        let mut part = Self {
+            meta: std::sync::Arc::clone(&self.meta),
+            ..Self::default()
+        };
         for site in self.sites.values().filter(|site| site.owner == Some(user)) {
             part.sites.insert(site.id, site.clone());
         }
@@ -69,7 +72,10 @@ impl Registry {
     /// themselves, those that are offered to it. A number that is offered to nobody is offered to the only portal of its
     /// owner; among several, somebody has to say to which.
     pub fn of_portal(&self, instance: Uuid, offered: bool) -> Self {
-        let mut part = Self::default();
+        let mut part = Self {
+            meta: std::sync::Arc::clone(&self.meta),
+            ..Self::default()
+        };
         let Some(portal) = self.instances.get(&instance) else {
             return part;
         };

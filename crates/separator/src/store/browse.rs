@@ -98,7 +98,7 @@ impl Conditions {
 
     /// Adds the condition that a column holds one of these values. The list is filled up to a power of two with its
     /// last value, so that there are few different statements to be kept prepared.
-    fn among(&mut self, column: &str, values: impl Iterator<Item = Cell>) {
+    pub(super) fn among(&mut self, column: &str, values: impl Iterator<Item = Cell>) {
         let before = self.cells.len();
         self.cells.extend(values);
         let Some(last) = self.cells.get(before..).and_then(<[Cell]>::last).cloned() else {
@@ -284,6 +284,8 @@ pub struct Conversation {
     pub name: Option<String>,
     /// The last message of the customer.
     pub last_inbound_at: Option<Millis>,
+    /// When Meta said that only templates are taken.
+    pub window_closed_at: Option<Millis>,
     /// When it began.
     pub created_at: Millis,
 }
@@ -299,7 +301,8 @@ pub async fn conversations(
     conditions.add("conversations.phone_id = ?", phone);
     reach.phones(&mut conditions, "conversations.phone_id");
     let (sql, cells) = conditions.page(
-        "SELECT conversations.id, conversations.last_inbound_at, conversations.created_at, persons.wa_id, \
+        "SELECT conversations.id, conversations.last_inbound_at, conversations.window_closed_at, \
+         conversations.created_at, persons.wa_id, \
          persons.user_id, persons.username, persons.name FROM conversations \
          LEFT JOIN persons ON persons.id = conversations.person_id",
         "conversations.id",
@@ -315,6 +318,7 @@ pub async fn conversations(
                 username: row.maybe_text("username")?,
                 name: row.maybe_text("name")?,
                 last_inbound_at: row.maybe_number("last_inbound_at")?.map(Millis),
+                window_closed_at: row.maybe_number("window_closed_at")?.map(Millis),
                 created_at: Millis(row.number("created_at")?),
             })
         })
