@@ -16,7 +16,7 @@ use super::{
     view::View,
 };
 use crate::{
-    portal::LinkError,
+    portal::{LineWish, LinkError},
     registry::{Connection, InstanceState, Part, Phone, Registry},
     store::accounts::{self, PhoneChange, PhoneRemoval},
 };
@@ -101,6 +101,18 @@ const FIELDS: &[Field] = &[
         "connected",
     ),
     Field::nullable("line", Shape::Object("Line"), "The open line.", ""),
+    Field::written(
+        "line",
+        Shape::Whole,
+        "The open line that it is to be on, one that is there on the portal; null gives it its own.",
+        "17",
+    ),
+    Field::optional(
+        "offered_to",
+        Shape::Id,
+        "The portal whose administrators may link it themselves. Linking it offers it to that portal.",
+        "0199f1c2-5555-7a41-9c55-2f0e8b1d6a90",
+    ),
     Field::nullable(
         "error",
         Shape::Object("PhoneError"),
@@ -263,6 +275,7 @@ fn show(phone: &Phone, registry: &Registry) -> Value {
         "sip_port": phone.sip_port,
         "connection": phone.connection.as_str(),
         "line": line,
+        "offered_to": phone.offered_id,
         "error": phone.error,
         "meta": meta::number(registry.meta.numbers.get(&phone.id)),
         "paused": phone.paused,
@@ -278,6 +291,7 @@ struct Asked {
         reason = "absent, null and a value are three things"
     )]
     instance: Option<Option<Uuid>>,
+    line: LineWish,
 }
 
 fn read(fields: &mut Fields) -> Asked {
@@ -292,8 +306,14 @@ fn read(fields: &mut Fields) -> Asked {
             sip: fields.with_default("sip", "disabled".to_owned(), rules::choice(SWITCH)),
             sip_hostname: fields.optional("sip_hostname", rules::hostname),
             sip_port: fields.with_default("sip_port", SIP_PORT, rules::port),
+            offered_id: fields.optional("offered_to", fields::id),
         },
         instance: fields.optional("instance", fields::id),
+        line: match fields.optional("line", rules::whole(1, i64::MAX)) {
+            None => LineWish::Unchanged,
+            Some(None) => LineWish::Own,
+            Some(Some(line)) => LineWish::Chosen(line),
+        },
     }
 }
 
@@ -339,6 +359,18 @@ fn conflicts(registry: &View, asked: &Asked, own: Option<Uuid>) -> Conflicts {
             }
             Some(_) => {}
         }
+    }
+    if let Some(Some(offered)) = change.offered_id
+        && !registry.instances.contains_key(&offered)
+    {
+        conflicts.push(("offered_to", "does not exist".to_owned()));
+    }
+    let linked_to = asked.instance.unwrap_or_else(|| {
+        own.and_then(|own| registry.phones.get(&own))
+            .and_then(|phone| phone.instance_id)
+    });
+    if linked_to.is_none() && matches!(asked.line, LineWish::Chosen(_)) {
+        conflicts.push(("line", "needs a portal: link the number first".to_owned()));
     }
     conflicts
 }
@@ -411,6 +443,8 @@ async fn create(call: Call) -> Outcome {
         connector: None,
         line_id: None,
         line_name: None,
+        chosen_line_id: None,
+        offered_id: change.offered_id.flatten(),
         error: None,
         paused: None,
         created_at: call.app.clock.now(),
@@ -424,7 +458,7 @@ async fn create(call: Call) -> Outcome {
     call.changed_part(Part::Phone(phone.id)).await?;
     // Linked first, so that what waited for the number finds its portal.
     if let Some(Some(instance)) = asked.instance {
-        link(&call, phone.id, Some(instance)).await?;
+        link(&call, phone.id, Some(instance), asked.line).await?;
     }
     crate::intake::phone_entered(&call.app, &phone.phone_number_id).await?;
     drop(turn);
@@ -466,14 +500,28 @@ async fn change(call: Call) -> Outcome {
                 .sms_service
                 .is_some_and(|service| service != before.sms_service));
     // Naming the portal that it is linked to already puts right what went wrong there since.
-    if asked.instance.is_some() || published_anew {
-        link(&call, id, linked_to).await?;
+    if asked.instance.is_some() || published_anew || asked.line != LineWish::Unchanged {
+        link(&call, id, linked_to, asked.line).await?;
+        // Whoever takes a number away from a portal takes the offer away too, except a person of that portal.
+        let unlinked = linked_to.is_none() && call.caller.user().is_some();
+        if unlinked && asked.change.offered_id.is_none() {
+            let change = PhoneChange {
+                offered_id: Some(None),
+                ..PhoneChange::default()
+            };
+            accounts::change_phone(&call.app.store, id, &change).await?;
+        }
     }
     one(&*call.changed_part(Part::Phone(id)).await?, id)
 }
 
-async fn link(call: &Call, phone: Uuid, instance: Option<Uuid>) -> Result<(), Problem> {
-    crate::portal::link(&call.app, phone, instance)
+pub(super) async fn link(
+    call: &Call,
+    phone: Uuid,
+    instance: Option<Uuid>,
+    line: LineWish,
+) -> Result<(), Problem> {
+    crate::portal::link(&call.app, phone, instance, line)
         .await
         .map_err(|error| match error {
             LinkError::UnknownPhone => Problem::unknown(WHAT),
@@ -481,6 +529,10 @@ async fn link(call: &Call, phone: Uuid, instance: Option<Uuid>) -> Result<(), Pr
             LinkError::Uninstalled => {
                 Problem::field("instance", "is no longer installed on its portal")
             }
+            LinkError::LineTaken(holder) => Problem::field(
+                "line",
+                format!("is the line of the number {holder} already"),
+            ),
             LinkError::Store(error) => error.into(),
         })
 }
