@@ -1,6 +1,7 @@
 // The admin panel as a person meets it: signing in, entering what is to be connected, finding a message.
 
 import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
 import { after, before, beforeEach, describe, it } from "node:test";
 import { findings, picture, sidewaysScroll, startBrowser, startSandbox } from "./sandbox.js";
 
@@ -260,6 +261,132 @@ describe("the admin panel", () => {
     await poll(() => sandbox.api("GET", "messages?direction=outbound"), (list) => list.items.filter(({ text, state }) => texts.includes(text) && ["delivered", "read"].includes(state)).length === 3);
   });
 
+  it("connects WhatsApp with a token: looks at it first, then shows every step", async () => {
+    const page = await open(`/waba/apps/${ids.app}/connect`);
+    await page.getByRole("button", { name: "Check the token" }).click();
+    await page.getByRole("heading", { name: "What Meta says" }).waitFor();
+    await page.getByText("whatsapp_business_messaging").first().waitFor();
+    const account = await sandbox.api("GET", `waba/accounts/${ids.account}`);
+    await page.getByRole("checkbox", { name: account.name }).waitFor();
+    await page.getByText("entered already").first().waitFor();
+    await settled(page);
+    assert.deepEqual(await findings(page), []);
+    await picture(page, "connect-token-1440", { fullPage: true });
+    await page.getByRole("button", { name: "Connect", exact: true }).click();
+    await page.getByText("WhatsApp is connected").waitFor();
+    await page.getByText("Read the templates").first().waitFor();
+    await settled(page);
+    assert.deepEqual(await findings(page), []);
+    await picture(page, "connected-1440", { fullPage: true });
+    await page.getByRole("link", { name: "To the numbers" }).click();
+    await page.getByRole("heading", { level: 1, name: "phones" }).waitFor();
+
+    await page.goto(`${base}/waba/templates`);
+    await page.getByRole("link", { name: /hello_world/ }).first().click();
+    await page.getByRole("region", { name: "As a phone shows it" }).waitFor();
+    assert.match(await page.getByLabel("To send it from the chat").inputValue(), /^template-hello_world\+/);
+    assert.deepEqual(await findings(page), []);
+    await picture(page, "template-1440");
+  });
+
+  it("says what a wrong token is, and a login that Facebook refused", async () => {
+    const page = await open(`/waba/apps/${ids.app}/connect`);
+    await page.getByLabel("Access token").fill("EAAwrong");
+    await page.getByRole("button", { name: "Check the token" }).click();
+    await page.getByText("not valid", { exact: true }).waitFor();
+    await picture(page, "connect-wrong-token-1440", { fullPage: true });
+    for (const reason of ["denied", "code_used", "redirect_differs", "no_account", "wrong_app", "state_expired"]) {
+      await page.goto(`${base}/waba/refused/${reason}`);
+      await page.getByRole("heading", { level: 1, name: "Facebook did not connect" }).waitFor();
+      assert.equal(await page.getByText("The login did not succeed").count(), 0, `${reason} has no words of its own`);
+    }
+  });
+
+  it("shows an integrator what is theirs, and nothing of others", async () => {
+    const { id } = await sandbox.api("POST", "users", { email: "boris@example.com", role: "integrator", language: "en" });
+    const { link } = await sandbox.api("POST", `users/${id}/link`);
+    const theirs = await startBrowser();
+    try {
+      const page = await theirs.open(link, 1440);
+      await page.getByLabel("New password").fill(PASSWORD);
+      await page.getByLabel("The same password again").fill(PASSWORD);
+      await page.getByRole("button", { name: "Save and sign in" }).click();
+      await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
+      await page.getByText("No number yet").waitFor();
+      assert.equal(await page.getByRole("navigation").getByRole("link", { name: "Users", exact: true }).count(), 0);
+      await page.goto(`${base}/users`);
+      await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
+      await page.goto(`${base}/sites`);
+      await page.getByText("No site yet").waitFor();
+      await page.goto(`${base}/sites/${ids.site}`);
+      await page.getByText("There is nothing at this address any more").first().waitFor();
+      assert.ok(theirs.forgive(/status of 404/) > 0);
+      await page.goto(`${base}/sites/new`);
+      await page.getByLabel("Domain").fill("boris.example.com");
+      await page.getByRole("button", { name: "Add", exact: true }).click();
+      await page.getByRole("heading", { level: 1, name: "boris.example.com" }).waitFor();
+      assert.deepEqual(theirs.trouble, []);
+    } finally {
+      await theirs.close();
+    }
+    const audit = await open("/audit?q=boris.example.com");
+    await audit.getByText("boris@example.com").first().waitFor();
+    await picture(audit, "audit-1440");
+  });
+
+  it("makes a key that is shown once", async () => {
+    const page = await open("/keys/new");
+    await page.getByLabel("Name").fill("CRM import");
+    await page.getByRole("button", { name: "Make the key" }).click();
+    const key = await page.getByLabel("Key", { exact: true }).inputValue();
+    assert.match(key, /^sep_/);
+    const answer = await fetch(`${base}/api/v1/sites`, { headers: { Authorization: `Bearer ${key}` } });
+    assert.equal(answer.status, 200);
+    await picture(page, "key-1440");
+    await page.getByRole("link", { name: "I have kept it" }).click();
+    const row = page.getByRole("row", { name: /CRM import/ });
+    await row.getByRole("button", { name: "Remove" }).click();
+    await page.getByRole("dialog", { name: "Remove the key CRM import?" }).getByRole("button", { name: "Remove" }).click();
+    await row.waitFor({ state: "detached" });
+    assert.equal((await fetch(`${base}/api/v1/sites`, { headers: { Authorization: `Bearer ${key}` } })).status, 401);
+  });
+
+  it("asks for a second factor once it is switched on, and ends other sessions", async () => {
+    const page = await open("/account");
+    await page.getByRole("button", { name: "Switch on" }).click();
+    await page.getByRole("img", { name: "QR code for the authenticator app" }).waitFor();
+    const secret = await page.getByLabel("Or type this into the app").inputValue();
+    await picture(page, "account-totp-1440", { fullPage: true });
+    await page.getByLabel("Code from your authenticator app").fill("000000");
+    await page.getByRole("button", { name: "Confirm and switch on" }).click();
+    await page.getByText(/is wrong or was used already/).waitFor();
+    await page.getByLabel("Code from your authenticator app").fill(codeOf(secret));
+    await page.getByRole("button", { name: "Confirm and switch on" }).click();
+    await page.getByRole("button", { name: "Switch off" }).waitFor();
+
+    const other = await startBrowser();
+    try {
+      const there = await other.open(`${base}/sign-in`);
+      await there.getByLabel("E-mail").fill(EMAIL);
+      await there.getByLabel("Password").fill(PASSWORD);
+      await there.getByRole("button", { name: "Sign in" }).click();
+      await there.getByLabel("Code from your authenticator app").fill(codeOf(secret, 1));
+      await there.getByRole("button", { name: "Sign in" }).click();
+      await there.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
+      await page.reload();
+      await page.getByRole("button", { name: "Sign out there" }).click();
+      await page.getByRole("dialog").getByRole("button", { name: "Sign out there" }).click();
+      await page.getByRole("button", { name: "Sign out there" }).waitFor({ state: "detached" });
+      await there.goto(`${base}/sites`);
+      await there.getByRole("heading", { name: "Sign in" }).waitFor();
+      assert.ok(other.forgive(REFUSED) > 0);
+      assert.deepEqual(other.trouble, []);
+    } finally {
+      await other.close();
+    }
+    assert.ok(browser.forgive(REFUSED) > 0);
+  });
+
   it("speaks Russian wherever it speaks English", async () => {
     const page = await open("/waba/phones");
     await page.getByRole("combobox", { name: "Language" }).selectOption("ru");
@@ -344,6 +471,17 @@ async function choose(page, field, option) {
   // A field that has to be filled in has a star behind its name.
   await page.getByRole("combobox", { name: new RegExp(`^${field}\\*?$`) }).click();
   await page.getByRole("option", { name: option }).click();
+}
+
+/** What an authenticator app shows for a secret (RFC 6238), `later` steps of 30 seconds from now. */
+function codeOf(secret, later = 0) {
+  const bits = [...secret].map((letter) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(letter).toString(2).padStart(5, "0")).join("");
+  const key = Buffer.from(bits.match(/.{8}/g).map((byte) => parseInt(byte, 2)));
+  const counter = Buffer.alloc(8);
+  counter.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000) + later));
+  const digest = createHmac("sha1", key).update(counter).digest();
+  const offset = digest[19] & 15;
+  return String((digest.readUInt32BE(offset) & 0x7fffffff) % 1_000_000).padStart(6, "0");
 }
 
 async function poll(ask, good) {

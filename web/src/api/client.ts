@@ -1,7 +1,6 @@
 // The one way to the API. Its types are generated from the description that the server gives of itself.
 import createClient, { type Middleware } from "openapi-fetch";
 import { language } from "@/words/language";
-import type { AwaitedPaths } from "./awaited";
 import { Problem, problemFrom } from "./problem";
 import type { paths } from "./schema";
 
@@ -34,7 +33,7 @@ const identity: Middleware = {
   },
 };
 
-export const api = createClient<paths & AwaitedPaths>({ baseUrl: "", credentials: "same-origin" });
+export const api = createClient<paths>({ baseUrl: "", credentials: "same-origin" });
 api.use(identity);
 
 /** What the API answers, or a thrown {@link Problem}. */
