@@ -9,4 +9,3 @@ export { default as B24Modal } from "@bitrix24/b24ui-nuxt/components/Modal.vue";
 export { default as B24Select } from "@bitrix24/b24ui-nuxt/components/Select.vue";
 export { default as B24Slideover } from "@bitrix24/b24ui-nuxt/components/Slideover.vue";
 export { default as B24Switch } from "@bitrix24/b24ui-nuxt/components/Switch.vue";
-export { useToast } from "@bitrix24/b24ui-nuxt/composables/useToast";

@@ -65,6 +65,7 @@ const en = {
     sandbox: "Sandbox: WhatsApp and Bitrix24 are stand-ins on this machine. Nothing leaves it.",
     sections: { start: "", waba: "WABA", bitrix: "Bitrix24", work: "Traffic", people: "People", system: "System" },
     signOut: "Sign out",
+    told: "What was done",
     skip: "Skip the menu",
   },
   signIn: {

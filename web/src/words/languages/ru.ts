@@ -66,6 +66,7 @@ const ru: Words = {
     sandbox: "Песочница: WhatsApp и Битрикс24 здесь — заменители на этой машине. Наружу ничего не уходит.",
     sections: { start: "", waba: "WABA", bitrix: "Битрикс24", work: "Сообщения", people: "Люди", system: "Система" },
     signOut: "Выйти",
+    told: "Что сделано",
     skip: "Пропустить меню",
   },
   signIn: {
