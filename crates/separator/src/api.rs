@@ -9,6 +9,7 @@ mod accounts;
 mod alarms;
 mod bitrix_apps;
 mod caller;
+mod calling;
 mod client;
 mod conversations;
 mod description;
@@ -62,6 +63,7 @@ fn operations() -> impl Iterator<Item = &'static Operation> {
         waba_apps::OPERATIONS,
         accounts::OPERATIONS,
         phones::OPERATIONS,
+        calling::OPERATIONS,
         phone_messages::OPERATIONS,
         conversations::OPERATIONS,
         bitrix_apps::OPERATIONS,
@@ -82,6 +84,7 @@ fn objects() -> impl Iterator<Item = &'static Described> {
         waba_apps::OBJECTS,
         accounts::OBJECTS,
         phones::OBJECTS,
+        calling::OBJECTS,
         phone_messages::OBJECTS,
         conversations::OBJECTS,
         bitrix_apps::OBJECTS,
@@ -162,7 +165,7 @@ async fn serve(
     operation.rule.admits_fields(&call.caller, &call.body)?;
     call.registry().admits(operation.path, call.id.as_deref())?;
     let caller = call.caller.place();
-    let answer = if operation.verb == Verb::Post {
+    let answer = if operation.verb == Verb::Post && !operation.secret {
         idempotency::once(operation, call, &head).await?
     } else {
         Answer::work(operation, call).await?

@@ -1,6 +1,7 @@
 //! What every part of the running program shares.
 
 use crate::{
+    calling::Calls,
     deliver::Dispatcher,
     identifiers::Ids,
     intake::Intake,
@@ -45,6 +46,8 @@ pub struct App {
     pub dispatcher: Dispatcher,
     /// Tokens and the publish routine.
     pub portals: Portals,
+    /// Calls.
+    pub calls: Calls,
     /// Files on their way.
     pub media: Media,
 }

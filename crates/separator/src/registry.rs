@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
+    calling::settings::Calling,
     seal::Sealer,
     secret::Secret,
     store::{self, Store},
@@ -294,6 +295,9 @@ pub struct Registry {
     pub bitrix_apps: HashMap<Uuid, BitrixApp>,
     /// Portals by id.
     pub instances: HashMap<Uuid, Instance>,
+    /// What is kept about calls, by the number's id. Whole in every part of the registry: look up only numbers that are
+    /// in the part.
+    pub calling: Arc<HashMap<Uuid, Arc<Calling>>>,
     phones_by_number_id: HashMap<String, Uuid>,
     own_numbers: HashSet<String>,
     phones_by_instance: HashMap<Uuid, Vec<Uuid>>,
@@ -316,6 +320,7 @@ impl Registry {
         for phone in store::setup::phones(store).await? {
             registry.add_phone(phone);
         }
+        registry.calling = Arc::new(store::calling::all(store).await?);
         for app in store::setup::bitrix_apps(store, sealer).await? {
             registry.bitrix_apps.insert(app.id, app);
         }

@@ -22,6 +22,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     api,
     app::App,
+    calling::{self, Calls},
     deliver::{self, Dispatcher},
     housekeeping,
     identifiers::{Chance, Ids},
@@ -142,6 +143,7 @@ pub async fn build(settings: Settings, tasks: &TaskTracker) -> Result<Arc<App>, 
         callback_keys: CallbackKeys::new(clock.clone()),
         dispatcher: Dispatcher::new(clock.clone()),
         portals: Portals::default(),
+        calls: Calls::new(clock.clone()),
         media: Media::default(),
         metrics: Metrics::default(),
         settings,
@@ -306,6 +308,7 @@ async fn deliver_with(app: &Arc<App>, lease: Lease, stop: CancellationToken) {
         deliver::run(Arc::clone(app), lease, stop.clone()),
         portal::run(Arc::clone(app), stop.clone()),
         media::run(Arc::clone(app), stop.clone()),
+        calling::worker::run(Arc::clone(app), stop.clone()),
         housekeeping::run(Arc::clone(app), stop),
     );
 }

@@ -8,6 +8,7 @@
 
 pub mod accounts;
 pub mod browse;
+pub mod calling;
 pub mod conversations;
 pub mod events;
 pub mod idempotency;

@@ -269,6 +269,8 @@ pub(super) struct Operation {
     pub(super) location: Option<&'static str>,
     /// Statuses of refusals besides those that every operation of its kind has.
     pub(super) refusals: &'static [u16],
+    /// Whether its answer holds a secret: such an answer is never kept for a caller who comes back.
+    pub(super) secret: bool,
     /// Who may call it.
     pub(super) rule: Rule,
     pub(super) run: fn(Call) -> Running,
@@ -296,6 +298,7 @@ impl Operation {
         answers: Answers::Nothing,
         location: None,
         refusals: &[],
+        secret: false,
         rule: Rule::Administrators,
         run: |_| Box::pin(async { Ok(Value::Null) }),
     };

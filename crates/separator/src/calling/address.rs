@@ -120,6 +120,15 @@ impl AddressError {
 
 /// Puts into one form what was entered as host, and as port where there is a field for it (empty counts as none).
 pub fn normalise(host: &str, port: Option<&str>) -> Result<Address, AddressError> {
+    normalise_with(host, port, DEFAULT_PORT)
+}
+
+/// The same, with another port where neither names one.
+pub fn normalise_with(
+    host: &str,
+    port: Option<&str>,
+    usual: u16,
+) -> Result<Address, AddressError> {
     let given_port = match port.map(str::trim) {
         None | Some("") => None,
         Some(text) => Some(read_port(text)?),
@@ -140,7 +149,7 @@ pub fn normalise(host: &str, port: Option<&str>) -> Result<Address, AddressError
         (Some(named), Some(given)) if named != given => {
             return Err(AddressError::TwoPorts(named, given));
         }
-        (named, given) => named.or(given).unwrap_or(DEFAULT_PORT),
+        (named, given) => named.or(given).unwrap_or(usual),
     };
     let (host, readable) = read_host(host)?;
     Ok(Address {
