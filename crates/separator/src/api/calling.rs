@@ -478,8 +478,8 @@ impl WishChange {
         let port = self.port.map(|port| port.to_string());
         match &self.hostname {
             Some(Some(host)) => {
-                let address = address::normalise_with(host, port.as_deref(), wish.port)
-                    .map_err(|error| {
+                let address =
+                    address::normalise_with(host, port.as_deref(), wish.port).map_err(|error| {
                         let field = match error.part() {
                             Part::Port => "sip_port",
                             Part::Host => "sip_hostname",

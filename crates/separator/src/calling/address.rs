@@ -124,11 +124,7 @@ pub fn normalise(host: &str, port: Option<&str>) -> Result<Address, AddressError
 }
 
 /// The same, with another port where neither names one.
-pub fn normalise_with(
-    host: &str,
-    port: Option<&str>,
-    usual: u16,
-) -> Result<Address, AddressError> {
+pub fn normalise_with(host: &str, port: Option<&str>, usual: u16) -> Result<Address, AddressError> {
     let given_port = match port.map(str::trim) {
         None | Some("") => None,
         Some(text) => Some(read_port(text)?),

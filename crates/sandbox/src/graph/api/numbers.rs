@@ -2,8 +2,7 @@
 
 use super::{Access, Call, Outcome, accounts, argument, select, unknown_path};
 use crate::graph::{
-    Shared,
-    calling,
+    Shared, calling,
     error::GraphError,
     world::{Number, World},
 };
