@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 # What is built depends on these and on nothing else.
 sources() {
-	find web scripts/web.sh -type f \
+	find web docs scripts/web.sh -type f \
 		-not -path 'web/node_modules/*' -not -path 'web/dist/*' -not -path web/.built -not -path web/openapi.json -not -path web/src/api/schema.d.ts \
 		-print0 | LC_ALL=C sort --zero-terminated | xargs --null sha256sum | sha256sum | cut -d' ' -f1
 }

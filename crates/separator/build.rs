@@ -22,6 +22,8 @@ fn main() {
         "web/index.html",
         "web/package-lock.json",
         "web/vite.config.ts",
+        "web/help.ts",
+        "docs",
         "web/dist",
         "scripts/web.sh",
     ] {

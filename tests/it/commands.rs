@@ -261,7 +261,7 @@ fn users_and_keys_are_made_with_what_a_script_can_use() {
     user.fine();
     let link = user.stdout.trim_end();
     assert!(
-        link.starts_with("http://127.0.0.1:8080/sign-in/") && !link.contains(char::is_whitespace),
+        link.starts_with("http://127.0.0.1:8080/link#") && !link.contains(char::is_whitespace),
         "{link}"
     );
     assert!(link.rsplit('/').next().unwrap().len() >= 32, "{link}");
@@ -428,7 +428,7 @@ async fn the_sign_in_link_of_a_new_user_leads_to_the_only_site() {
         .unwrap();
     let outcome = Outcome::of(&output);
     outcome.fine();
-    let start = format!("{}/sign-in/", world.server.url());
+    let start = format!("{}/link#", world.server.url());
     assert!(outcome.stdout.starts_with(&start), "{outcome:?}");
     world.ends_clean().await;
 }

@@ -15,6 +15,7 @@
 mod api;
 mod bad_input;
 mod both_ways;
+mod calling;
 mod commands;
 mod crash;
 mod doors;

@@ -1,8 +1,6 @@
 // The parts of Bitrix24's interface kit that the pages use. Each is imported by its own file, so that a page loads only
 // what it shows.
 export { default as B24App } from "@bitrix24/b24ui-nuxt/components/App.vue";
-export { default as B24Alert } from "@bitrix24/b24ui-nuxt/components/Alert.vue";
-export { default as B24Badge } from "@bitrix24/b24ui-nuxt/components/Badge.vue";
 export { default as B24Button } from "@bitrix24/b24ui-nuxt/components/Button.vue";
 export { default as B24Checkbox } from "@bitrix24/b24ui-nuxt/components/Checkbox.vue";
 export { default as B24FormField } from "@bitrix24/b24ui-nuxt/components/FormField.vue";

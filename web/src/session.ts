@@ -1,7 +1,7 @@
 // Who is looking at the pages, as the server says.
 import { computed, shallowRef } from "vue";
 import { api, take } from "@/api/client";
-import type { Session } from "@/api/awaited";
+import type { Session } from "@/api/schema";
 import { asProblem } from "@/api/problem";
 import { languages, speak } from "@/words/language";
 
@@ -32,7 +32,7 @@ async function ask(): Promise<void> {
 export async function begin(begun: Session): Promise<void> {
   session.value = begun;
   const wished = begun.user?.language ?? begun.portal?.language;
-  if (wished !== undefined && languages.includes(wished)) await speak(wished);
+  if (wished && languages.includes(wished)) await speak(wished);
 }
 
 /** There is no session any more. */

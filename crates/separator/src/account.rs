@@ -7,7 +7,7 @@ use whatsapp::client::{Client, Credentials, PhoneNumber};
 
 use crate::{
     app::App,
-    registry::{Account, Connection, Phone, PhoneError, Registry, WabaApp},
+    registry::{Account, Connection, Part, Phone, PhoneError, Registry, WabaApp},
     store::{self, accounts, instances, lanes::Side},
     time::Millis,
 };
@@ -117,7 +117,7 @@ pub async fn sync(app: &Arc<App>, account: Uuid) -> Result<Synced, SyncError> {
         .iter()
         .find_map(|number| number.verified_name.as_deref());
     instances::subscribed(&app.store, account.id, name).await?;
-    app.reload().await?;
+    app.refresh(Part::Account(account.id)).await?;
     for phone_number_id in &added {
         // What was written to it before is kept and goes on now.
         crate::intake::phone_entered(app, phone_number_id).await?;
@@ -225,7 +225,7 @@ async fn try_pause(app: &App, phone: Uuid, reason: &str) -> Result<(), store::Er
     }
     tracing::error!(%phone, reason, "Meta does not let a number send");
     alarm(app, BLOCKED_ALARM, phone, reason).await?;
-    app.reload().await
+    app.refresh(Part::Phone(phone)).await
 }
 
 /// Raises the alarm that a message of a number was given up, once until the number is resumed.

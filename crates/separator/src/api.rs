@@ -20,6 +20,7 @@ mod idempotency;
 mod instances;
 mod messages;
 mod operation;
+mod own_account;
 mod page;
 mod phone_messages;
 mod phones;
@@ -27,6 +28,7 @@ mod problem;
 mod queue;
 mod rule;
 mod rules;
+mod session;
 mod sites;
 mod view;
 mod waba_apps;
@@ -49,7 +51,8 @@ pub use self::{
 };
 use self::{
     client::Client,
-    operation::{Call, Described, Operation, Verb},
+    operation::{Call, Cookies, Described, Operation, Verb},
+    rule::Rule,
 };
 use crate::app::App;
 
@@ -59,6 +62,8 @@ const BODY_LIMIT: usize = 256 * 1024;
 /// All operations, in the order in which the description shows them.
 fn operations() -> impl Iterator<Item = &'static Operation> {
     [
+        session::OPERATIONS,
+        own_account::OPERATIONS,
         sites::OPERATIONS,
         waba_apps::OPERATIONS,
         accounts::OPERATIONS,
@@ -80,6 +85,8 @@ fn operations() -> impl Iterator<Item = &'static Operation> {
 /// All objects that operations take and give.
 fn objects() -> impl Iterator<Item = &'static Described> {
     [
+        session::OBJECTS,
+        own_account::OBJECTS,
         sites::OBJECTS,
         waba_apps::OBJECTS,
         accounts::OBJECTS,
@@ -132,7 +139,8 @@ pub fn routes() -> Router<Arc<App>> {
         })
 }
 
-async fn unknown_path() -> Problem {
+/// Answers where the API has nothing.
+pub async fn unknown_path() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         "there is nothing at this path; /api/docs shows what there is",
@@ -148,13 +156,20 @@ async fn serve(
 ) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     let client = Client::of(&head, &app.settings);
-    let caller = Caller::of(&app, &head, &client).await?;
+    let caller = if operation.rule == Rule::Anybody {
+        client::refuse_foreign(&client, &head, false).map_err(|(_, problem)| problem)?;
+        Caller::Nobody
+    } else {
+        Caller::of(&app, &head, &client).await?
+    };
     if let Err(why) = operation.rule.admits(&caller) {
         app.metrics.count("api_refused", "role");
         return Err(rule::refused(why));
     }
     app.metrics.count("api_requests", operation.tag);
+    let cookies = Cookies::default();
     let call = Call {
+        cookies: cookies.clone(),
         app,
         caller,
         client,
@@ -165,7 +180,8 @@ async fn serve(
     operation.rule.admits_fields(&call.caller, &call.body)?;
     call.registry().admits(operation.path, call.id.as_deref())?;
     let caller = call.caller.place();
-    let answer = if operation.verb == Verb::Post && !operation.secret {
+    let kept = operation.verb == Verb::Post && operation.rule != Rule::Anybody && !operation.secret;
+    let answer = if kept {
         idempotency::once(operation, call, &head).await?
     } else {
         Answer::work(operation, call).await?
@@ -174,7 +190,11 @@ async fn serve(
         let status = answer.status.as_u16();
         tracing::info!(%caller, method = %head.method, path = head.uri.path(), status, "changed by API");
     }
-    Ok(answer.into_response())
+    let mut response = answer.into_response();
+    for cookie in cookies.take() {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    Ok(response)
 }
 
 async fn read_body(body: Body) -> Result<Bytes, Problem> {

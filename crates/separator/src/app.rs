@@ -10,11 +10,12 @@ use crate::{
     outgoing::Outgoing,
     portal::Portals,
     receive::{Committer, keys::CallbackKeys},
-    registry::Directory,
+    registry::{Directory, Part},
     seal::Sealer,
     settings::Settings,
     store::Store,
     time::Clock,
+    users::attempts::Attempts,
 };
 
 /// The running program; handed around as `Arc<App>`.
@@ -48,12 +49,21 @@ pub struct App {
     pub portals: Portals,
     /// Calls.
     pub calls: Calls,
+    /// Tries to sign in.
+    pub attempts: Attempts,
     /// Files on their way.
     pub media: Media,
 }
 
 impl App {
-    /// Reads the set-up anew after a change to it and wakes whoever waits for such a change.
+    /// Reads a part of the set-up anew after a change to it and wakes whoever waits for such a change.
+    pub async fn refresh(&self, part: Part) -> Result<(), crate::store::Error> {
+        self.directory
+            .refresh(&self.store, &self.sealer, part)
+            .await
+    }
+
+    /// Reads the whole set-up anew; see [`App::refresh`].
     pub async fn reload(&self) -> Result<(), crate::store::Error> {
         self.directory.reload(&self.store, &self.sealer).await
     }

@@ -25,7 +25,7 @@ use crate::{
     store::Store,
     time::Clock,
     translate::message::Language,
-    users::{self, Role, Scope},
+    users::{self, Role, Scope, links},
 };
 
 /// WhatsApp Business numbers in the Open Lines of Bitrix24.
@@ -284,7 +284,7 @@ async fn create_user(user: UserCreate) -> Result<(), Failure> {
     .map_err(|error| Failure::Failed(error.into()))?;
     if let Some(token) = created.sign_in_link_token {
         let base = site_address(&store, &settings).await?;
-        print(&format!("{base}/sign-in/{}", token.expose()))?;
+        print(&links::address(&base, &token))?;
     }
     store.close().await;
     Ok(())

@@ -286,9 +286,9 @@ pub async fn retry(app: &App, message: Uuid) -> Result<Retry, store::Error> {
         task,
     };
     let mut tx = app.store.begin().await?;
-    lanes::enqueue(&mut tx, &[new]).await?;
+    lanes::enqueue(&mut tx, &[new]);
     let journey = Journey::new().with(now, "retried", Some("asked for by a user"));
-    messages::requeue(&mut tx, message, now, journey).await?;
+    messages::requeue(&mut tx, message, now, journey);
     tx.commit().await?;
     app.dispatcher.wake(facts.phone, Side::Meta);
     Ok(Retry::Queued)

@@ -38,8 +38,8 @@ const BATCH: i64 = 128;
 const BATCH_BYTES: i64 = 2 * 1024 * 1024;
 /// How often the store is looked at without being told to.
 const POLL: Duration = Duration::from_secs(2);
-/// A commit of the doors that carried more receipts than this says that they are pressed for the disk.
-const PRESSED: usize = 8;
+/// The longest that intake makes way for doors that are pressed.
+const LONGEST_REST: Duration = Duration::from_millis(300);
 
 /// Wakes intake, and holds it while numbers are entered.
 #[derive(Debug, Clone, Default)]
@@ -88,9 +88,8 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
                 if stop.is_cancelled() {
                     return;
                 }
-                if app.committer.pressure() > PRESSED {
-                    tokio::time::sleep((begun.elapsed() * 6).min(Duration::from_millis(300))).await;
-                }
+                let pressure = app.committer.pressure();
+                pressure.make_way(begun.elapsed(), LONGEST_REST).await;
             }
             Err(error) => {
                 // The database is away or full. Nothing is lost: the receipts are still there.
@@ -226,8 +225,8 @@ async fn set_aside(
         })
         .collect();
     let mut tx = app.store.begin().await?;
-    store::events::keep(&mut tx, kept).await?;
-    receipts::delete(&mut tx, &ids).await?;
+    store::events::keep(&mut tx, kept);
+    receipts::delete(&mut tx, &ids);
     tx.commit().await
 }
 

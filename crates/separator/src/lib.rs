@@ -29,6 +29,8 @@ pub mod registry;
 pub mod api;
 pub mod users;
 
+pub mod pages;
+
 pub mod app;
 pub mod commands;
 pub mod housekeeping;

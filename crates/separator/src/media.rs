@@ -292,8 +292,8 @@ async fn settle(
 ) -> Result<Vec<Side>, store::Error> {
     let mut tx = store.begin().await?;
     match outcome {
-        Ok(arrived) => store::media::ready(&mut tx, media, arrived).await?,
-        Err(reason) => store::media::failed(&mut tx, media, reason).await?,
+        Ok(arrived) => store::media::ready(&mut tx, media, arrived),
+        Err(reason) => store::media::failed(&mut tx, media, reason),
     }
     let waiting = store::media::lanes_waiting_for(&mut tx, media).await?;
     let mut sides = Vec::new();
@@ -301,7 +301,7 @@ async fn settle(
         let of_side = waiting.iter().filter(|(_, waiting)| *waiting == side);
         let lanes: Vec<Uuid> = of_side.map(|(lane, _)| *lane).collect();
         if !lanes.is_empty() {
-            lanes::make_due(&mut tx, side, &lanes, now).await?;
+            lanes::make_due(&mut tx, side, &lanes, now);
             sides.push(side);
         }
     }

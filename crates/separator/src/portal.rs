@@ -40,7 +40,7 @@ use crate::{
     app::App,
     identifiers::Ids,
     outgoing::Outgoing,
-    registry::{Directory, Instance, InstanceState},
+    registry::{Directory, Instance, InstanceState, Part},
     seal::Sealer,
     store::{self, Store, instances},
     time::Clock,
@@ -153,9 +153,11 @@ impl Parts for App {
     }
 }
 
-/// Reads the set-up anew after a change.
-async fn reload<P: Parts>(app: &P) -> Result<(), store::Error> {
-    app.directory().reload(app.store(), app.sealer()).await
+/// Reads a portal anew after a change to it.
+async fn reload<P: Parts>(app: &P, instance: Uuid) -> Result<(), store::Error> {
+    app.directory()
+        .refresh(app.store(), app.sealer(), Part::Instance(instance))
+        .await
 }
 
 /// The authorization server of a portal; its host is one of the known ones whatever `server_endpoint` says.
@@ -200,7 +202,7 @@ async fn needs_authorization<P: Parts>(
     )
     .await?;
     alarm(app, AUTHORIZATION_ALARM, instance, problem).await?;
-    reload(app).await
+    reload(app, instance).await
 }
 
 /// Clears what was raised about an installation that works again.
@@ -209,7 +211,7 @@ async fn authorized<P: Parts>(app: &P, instance: Uuid) -> Result<(), store::Erro
     for kind in [AUTHORIZATION_ALARM, TROUBLE_ALARM] {
         instances::clear_alarm(app.store(), now, kind, &subject).await?;
     }
-    reload(app).await
+    reload(app, instance).await
 }
 
 async fn alarm<P: Parts>(
@@ -244,7 +246,7 @@ pub async fn trouble<P: Parts>(app: &Arc<P>, instance: Uuid, problem: &str) {
     let shown = async {
         instances::set_state(app.store(), instance, known.state, Some(problem)).await?;
         alarm(app.as_ref(), TROUBLE_ALARM, instance, problem).await?;
-        reload(app.as_ref()).await
+        reload(app.as_ref(), instance).await
     };
     if let Err(error) = shown.await {
         tracing::error!(%error, portal = known.domain, problem, "a portal's trouble could not be stored");

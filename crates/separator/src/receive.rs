@@ -8,23 +8,22 @@ pub mod bitrix;
 pub mod keys;
 pub mod meta;
 pub(crate) mod origin;
+pub mod pressure;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes, to_bytes},
     http::StatusCode,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use self::pressure::{Arrivals, Pressure};
 use crate::{
     identifiers::Ids,
     intake::Intake,
@@ -63,7 +62,7 @@ struct Pending {
 #[derive(Debug, Clone)]
 pub struct Committer {
     queue: mpsc::Sender<Pending>,
-    pressure: Arc<AtomicUsize>,
+    pressure: Arc<Pressure>,
 }
 
 impl Committer {
@@ -76,7 +75,7 @@ impl Committer {
         tasks: &TaskTracker,
     ) -> Self {
         let (queue, waiting) = mpsc::channel(4 * GROUP);
-        let pressure = Arc::new(AtomicUsize::new(0));
+        let pressure = Arc::new(Pressure::new());
         tasks.spawn(commit_groups(
             waiting,
             store,
@@ -108,9 +107,9 @@ impl Committer {
         committed.await.map_err(|_gone| NotStored)?
     }
 
-    /// How many receipts the last commit carried: the doors' present need of the disk.
-    pub fn pressure(&self) -> usize {
-        self.pressure.load(Ordering::Relaxed)
+    /// How pressed the doors are.
+    pub fn pressure(&self) -> &Pressure {
+        &self.pressure
     }
 }
 
@@ -120,11 +119,12 @@ async fn commit_groups(
     clock: Clock,
     ids: Ids,
     intake: Intake,
-    pressure: Arc<AtomicUsize>,
+    pressure: Arc<Pressure>,
 ) {
     let mut group = Vec::with_capacity(GROUP);
+    let mut arrivals = Arrivals::default();
     while waiting.recv_many(&mut group, GROUP).await > 0 {
-        pressure.store(group.len(), Ordering::Relaxed);
+        arrivals.came(group.len(), Instant::now(), &pressure);
         let received_at = clock.now();
         let mut answers = Vec::with_capacity(group.len());
         let receipts: Vec<Receipt> = group
@@ -163,9 +163,7 @@ async fn commit_groups(
             // A full disk does not empty faster for being asked at full speed.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        if waiting.is_empty() {
-            pressure.store(0, Ordering::Relaxed);
-        }
+        arrivals.committed(Instant::now());
     }
 }
 

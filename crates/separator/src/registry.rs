@@ -1,7 +1,7 @@
 //! What is set up: sites, apps, accounts, numbers, portals, held in memory so that no door has to ask the database.
 //!
-//! The store is the truth. Whoever changes it calls [`Directory::reload`] afterwards; readers take a snapshot and keep
-//! it for one piece of work.
+//! The store is the truth. Whoever changes it calls [`Directory::refresh`] afterwards, with what was changed, or
+//! [`Directory::reload`] where that is more than a part; readers take a snapshot and keep it for one piece of work.
 
 mod ownership;
 
@@ -281,27 +281,27 @@ pub struct Instance {
 }
 
 /// Everything that is set up, at one moment.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Registry {
     /// Sites by id.
     pub sites: HashMap<Uuid, Site>,
     /// Meta apps by id.
     pub waba_apps: HashMap<Uuid, WabaApp>,
     /// WhatsApp Business accounts by id.
-    pub accounts: HashMap<Uuid, Account>,
+    pub accounts: HashMap<Uuid, Arc<Account>>,
     /// Numbers by id.
-    pub phones: HashMap<Uuid, Phone>,
+    pub phones: HashMap<Uuid, Arc<Phone>>,
     /// Bitrix24 applications by id.
     pub bitrix_apps: HashMap<Uuid, BitrixApp>,
     /// Portals by id.
-    pub instances: HashMap<Uuid, Instance>,
+    pub instances: HashMap<Uuid, Arc<Instance>>,
     /// What is kept about calls, by the number's id. Whole in every part of the registry: look up only numbers that are
     /// in the part.
     pub calling: Arc<HashMap<Uuid, Arc<Calling>>>,
-    phones_by_number_id: HashMap<String, Uuid>,
-    own_numbers: HashSet<String>,
+    phones_by_number_id: HashMap<Arc<str>, Uuid>,
+    own_numbers: HashSet<Arc<str>>,
     phones_by_instance: HashMap<Uuid, Vec<Uuid>>,
-    instances_by_member: HashMap<String, Vec<Uuid>>,
+    instances_by_member: HashMap<Arc<str>, Vec<Uuid>>,
     apps_by_domain: HashMap<String, Uuid>,
 }
 
@@ -314,17 +314,17 @@ impl Registry {
         for app in store::setup::waba_apps(store, sealer).await? {
             registry.add_waba_app(app);
         }
-        for account in store::setup::accounts(store, sealer).await? {
-            registry.accounts.insert(account.id, account);
+        for account in store::setup::accounts(store, sealer, Part::All).await? {
+            registry.add_account(account);
         }
-        for phone in store::setup::phones(store).await? {
+        for phone in store::setup::phones(store, Part::All).await? {
             registry.add_phone(phone);
         }
         registry.calling = Arc::new(store::calling::all(store).await?);
         for app in store::setup::bitrix_apps(store, sealer).await? {
             registry.bitrix_apps.insert(app.id, app);
         }
-        for instance in store::setup::instances(store, sealer).await? {
+        for instance in store::setup::instances(store, sealer, Part::All).await? {
             registry.add_instance(instance);
         }
         Ok(registry)
@@ -338,20 +338,37 @@ impl Registry {
         self.waba_apps.insert(app.id, app);
     }
 
+    fn add_account(&mut self, account: impl Into<Arc<Account>>) {
+        let account = account.into();
+        self.accounts.insert(account.id, account);
+    }
+
     /// Adds a portal to all that it is found by.
-    fn add_instance(&mut self, instance: Instance) {
+    fn add_instance(&mut self, instance: impl Into<Arc<Instance>>) {
+        let instance = instance.into();
         self.instances_by_member
-            .entry(instance.member_id.clone())
+            .entry(instance.member_id.as_str().into())
             .or_default()
             .push(instance.id);
         self.instances.insert(instance.id, instance);
     }
 
+    fn remove_instance(&mut self, id: Uuid) {
+        if let Some(instance) = self.instances.remove(&id)
+            && let Some(of_member) = self
+                .instances_by_member
+                .get_mut(instance.member_id.as_str())
+        {
+            of_member.retain(|one| *one != id);
+        }
+    }
+
     /// Adds a number to all that it is found by.
-    pub(crate) fn add_phone(&mut self, phone: Phone) {
+    pub(crate) fn add_phone(&mut self, phone: impl Into<Arc<Phone>>) {
+        let phone = phone.into();
         self.phones_by_number_id
-            .insert(phone.phone_number_id.clone(), phone.id);
-        self.own_numbers.insert(phone.phone.clone());
+            .insert(phone.phone_number_id.as_str().into(), phone.id);
+        self.own_numbers.insert(phone.phone.as_str().into());
         if let Some(instance) = phone.instance_id {
             self.phones_by_instance
                 .entry(instance)
@@ -359,6 +376,56 @@ impl Registry {
                 .push(phone.id);
         }
         self.phones.insert(phone.id, phone);
+    }
+
+    fn remove_phone(&mut self, id: Uuid) {
+        let Some(phone) = self.phones.remove(&id) else {
+            return;
+        };
+        self.phones_by_number_id
+            .remove(phone.phone_number_id.as_str());
+        self.own_numbers.remove(phone.phone.as_str());
+        if let Some(instance) = phone.instance_id
+            && let Some(of_instance) = self.phones_by_instance.get_mut(&instance)
+        {
+            of_instance.retain(|one| *one != id);
+        }
+    }
+
+    /// Takes a part as it is in the store now.
+    fn replace(&mut self, part: Part, read: Read) {
+        let phones: Vec<Uuid> = match part {
+            Part::Phone(id) => vec![id],
+            Part::Instance(id) => {
+                self.remove_instance(id);
+                self.phones_of(id).map(|phone| phone.id).collect()
+            }
+            Part::Account(id) => {
+                self.accounts.remove(&id);
+                let of_account = self.phones.values();
+                of_account
+                    .filter(|phone| phone.account_id == id)
+                    .map(|phone| phone.id)
+                    .collect()
+            }
+            Part::All => self.phones.keys().copied().collect(),
+        };
+        let found = read.phones.iter().map(|phone| phone.id);
+        for phone in phones.into_iter().chain(found) {
+            self.remove_phone(phone);
+        }
+        for account in read.accounts {
+            self.add_account(account);
+        }
+        for instance in read.instances {
+            self.add_instance(instance);
+        }
+        for phone in read.phones {
+            self.add_phone(phone);
+        }
+        if let Some((phone, calling)) = read.calling {
+            Arc::make_mut(&mut self.calling).insert(phone, Arc::new(calling));
+        }
     }
 
     /// The Meta app that answers on this host (`Host` header, lower case, with port).
@@ -373,8 +440,8 @@ impl Registry {
 
     /// The number with Meta's phone number id.
     pub fn phone_by_number_id(&self, phone_number_id: &str) -> Option<&Phone> {
-        self.phones
-            .get(self.phones_by_number_id.get(phone_number_id)?)
+        let phone = self.phones_by_number_id.get(phone_number_id)?;
+        self.phones.get(phone).map(Arc::as_ref)
     }
 
     /// The numbers linked to a portal.
@@ -383,7 +450,7 @@ impl Registry {
             .get(&instance)
             .into_iter()
             .flatten()
-            .filter_map(|id| self.phones.get(id))
+            .filter_map(|id| self.phones.get(id).map(Arc::as_ref))
     }
 
     /// The installations on a portal, one for each application.
@@ -392,7 +459,7 @@ impl Registry {
             .get(member_id)
             .into_iter()
             .flatten()
-            .filter_map(|id| self.instances.get(id))
+            .filter_map(|id| self.instances.get(id).map(Arc::as_ref))
     }
 
     /// The account and the app of a number.
@@ -403,7 +470,7 @@ impl Registry {
 
     /// The portal that a number is linked to.
     pub fn instance_of(&self, phone: &Phone) -> Option<&Instance> {
-        self.instances.get(&phone.instance_id?)
+        self.instances.get(&phone.instance_id?).map(Arc::as_ref)
     }
 
     /// The number behind a portal's connector and line.
@@ -426,6 +493,27 @@ impl Registry {
     pub fn token_of<'a>(account: &'a Account, app: &'a WabaApp) -> Option<&'a Secret> {
         account.access_token.as_ref().or(app.access_token.as_ref())
     }
+}
+
+/// What was changed about the set-up: what else it touches is read with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// An account, with its numbers.
+    Account(Uuid),
+    /// A number.
+    Phone(Uuid),
+    /// A portal, with its numbers.
+    Instance(Uuid),
+    /// Everything: sites and applications are few, and much hangs from them.
+    All,
+}
+
+/// A part as it was read.
+struct Read {
+    accounts: Vec<Account>,
+    phones: Vec<Phone>,
+    instances: Vec<Instance>,
+    calling: Option<(Uuid, Calling)>,
 }
 
 /// The registry as it changes.
@@ -457,6 +545,38 @@ impl Directory {
         let _turn = self.loading.lock().await;
         let registry = Arc::new(Registry::load(store, sealer).await?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = registry;
+        self.changed.send_modify(|version| *version += 1);
+        Ok(())
+    }
+
+    /// Reads a part of the set-up anew after a change to it: a change costs what it changes, however much is set up.
+    pub async fn refresh(
+        &self,
+        store: &Store,
+        sealer: &Sealer,
+        part: Part,
+    ) -> Result<(), store::Error> {
+        if part == Part::All {
+            return self.reload(store, sealer).await;
+        }
+        // As above.
+        let _turn = self.loading.lock().await;
+        let calling = match part {
+            Part::Phone(id) => store::calling::one(store, id)
+                .await?
+                .map(|calling| (id, calling)),
+            _ => None,
+        };
+        let read = Read {
+            calling,
+            accounts: store::setup::accounts(store, sealer, part).await?,
+            phones: store::setup::phones(store, part).await?,
+            instances: store::setup::instances(store, sealer, part).await?,
+        };
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        // Whoever holds a snapshot keeps it as it is.
+        Arc::make_mut(&mut *current).replace(part, read);
+        drop(current);
         self.changed.send_modify(|version| *version += 1);
         Ok(())
     }

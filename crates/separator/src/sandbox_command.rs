@@ -27,7 +27,7 @@ use crate::{
     serve,
     settings::{self, Settings, SettingsArguments},
     time::Clock,
-    users::{self, Role, Scope},
+    users::{self, Role, Scope, links},
 };
 
 /// How long the set-up may take.
@@ -144,7 +144,10 @@ fn settings(
     // A sandbox takes nothing from the surroundings that a real installation on the same machine was given.
     let surroundings = settings::environment()
         .filter(|(name, _)| name.to_string_lossy().starts_with("SEPARATOR_UNKNOWN"));
-    Ok(Settings::load(&given, surroundings, &folder.0)?)
+    Ok(Settings {
+        sandbox: true,
+        ..Settings::load(&given, surroundings, &folder.0)?
+    })
 }
 
 /// The administrator, with a key for the API and a link to sign in.
@@ -154,9 +157,7 @@ async fn first_user(settings: &Settings) -> anyhow::Result<(String, String)> {
     let ids = Ids::new(clock.clone(), chance.clone());
     let created =
         users::create_user(&store, &clock, &ids, &chance, EMAIL, None, Role::Admin).await?;
-    let token = created
-        .sign_in_link_token
-        .context("no sign-in link was made")?;
+    let token = links::make(&store, &chance, clock.now(), created.id, links::Kind::Enter).await?;
     let key = users::create_key(
         &store,
         &clock,
@@ -168,7 +169,7 @@ async fn first_user(settings: &Settings) -> anyhow::Result<(String, String)> {
     )
     .await?;
     store.close().await;
-    let link = format!("http://{}/sign-in/{}", settings.listen, token.expose());
+    let link = links::address(&format!("http://{}", settings.listen), &token);
     Ok((key.expose().to_owned(), link))
 }
 

@@ -10,10 +10,11 @@ use std::{
 
 use axum::{
     Router,
-    extract::State,
+    extract::{ConnectInfo, Request, State},
     http::StatusCode,
+    middleware::{self, Next},
     response::{Html, IntoResponse, Response},
-    routing::get,
+    routing::{any, get},
     serve::ListenerExt as _,
 };
 use tokio::net::TcpListener;
@@ -31,13 +32,15 @@ use crate::{
     media::{self, Media},
     metrics::Metrics,
     outgoing::Outgoing,
+    pages,
     portal::{self, Portals},
-    receive::{self, Committer, keys::CallbackKeys},
-    registry::Directory,
+    receive::{self, Committer, keys::CallbackKeys, origin},
+    registry::{Directory, is_loopback},
     seal::{KeyError, Sealer},
     settings::{DatabaseUrl, Settings},
     store::{self, Store},
     time::Clock,
+    users::{attempts::Attempts, links},
 };
 
 /// How long what is in flight may take to end.
@@ -145,6 +148,7 @@ pub async fn build(settings: Settings, tasks: &TaskTracker) -> Result<Arc<App>, 
         portals: Portals::default(),
         calls: Calls::new(clock.clone()),
         media: Media::default(),
+        attempts: Attempts::default(),
         metrics: Metrics::default(),
         settings,
         store,
@@ -161,7 +165,6 @@ pub async fn build(settings: Settings, tasks: &TaskTracker) -> Result<Arc<App>, 
 /// All doors.
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
-        .route("/", get(front))
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
@@ -188,6 +191,10 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/placement/", get(placement).post(placement))
         .route("/media/{token}", get(media::serve))
         .merge(api::routes())
+        .route("/api", any(api::unknown_path))
+        .route("/api/{*rest}", any(api::unknown_path))
+        .fallback(pages::serve)
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), harden))
         .with_state(app)
 }
 
@@ -195,8 +202,13 @@ async fn probe() -> StatusCode {
     StatusCode::OK
 }
 
-async fn front() -> Html<&'static str> {
-    Html(include_str!("serve/front.html"))
+/// Gives every answer the headers of [`pages::harden`].
+async fn harden(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let host = peer.and_then(|peer| origin::domain(request.headers(), peer.0, &app.settings));
+    let mut response = next.run(request).await;
+    pages::harden(&mut response, host.is_some_and(|host| !is_loopback(&host)));
+    response
 }
 
 /// What Bitrix24 shows as the connector's settings.
@@ -239,6 +251,7 @@ pub async fn run(
     let workers = TaskTracker::new();
     workers.spawn(start_workers(Arc::clone(&app), folder, stop.clone()));
     tracing::info!(address = %local, "listening");
+    offer_first_link(&app, local).await;
     started(local);
     let listener = listener.tap_io(|connection| {
         // Answers are small and awaited; a connection where this fails works all the same.
@@ -268,6 +281,32 @@ pub async fn run(
     }
     app.store.close().await;
     Ok(())
+}
+
+/// Where there are no users yet, says how to become the first one. Not through the log, which others may read.
+async fn offer_first_link(app: &App, local: SocketAddr) {
+    let token = match links::first(&app.store, &Chance::System, app.clock.now()).await {
+        Ok(Some(token)) => token,
+        Ok(None) => return,
+        Err(error) => {
+            tracing::error!(%error, "whether there are users could not be found out");
+            return;
+        }
+    };
+    let host = if local.ip().is_unspecified() {
+        format!("localhost:{}", local.port())
+    } else {
+        local.to_string()
+    };
+    let link = links::address(&format!("http://{host}"), &token);
+    let said = writeln!(
+        std::io::stdout(),
+        "There are no users yet. Whoever opens this link within 24 hours becomes the administrator (where people reach \
+         Separator under another address, put that in its place):\n\n  {link}\n"
+    );
+    if let Err(error) = said {
+        tracing::warn!(%error, "the link for the first administrator could not be printed; restart to see it");
+    }
 }
 
 /// The address, unless the service manager handed over a socket.

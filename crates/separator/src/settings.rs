@@ -286,6 +286,8 @@ pub struct Settings {
     pub unknown_wait: Duration,
     /// How long a file may take to arrive before the text beside it goes on without.
     pub media_wait: Duration,
+    /// Whether stand-ins take the place of Meta and Bitrix24; no setting, the command `sandbox` says it.
+    pub sandbox: bool,
 }
 
 /// Where the database is.
@@ -509,6 +511,7 @@ impl Given {
             log_format: self.value("log_format", "text or json", |text| text.parse().ok())?,
             unknown_wait: self.seconds("unknown_wait", 1, 3600)?,
             media_wait: self.seconds("media_wait", 0, 300)?,
+            sandbox: false,
         })
     }
 

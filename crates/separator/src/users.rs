@@ -3,12 +3,17 @@
 //! The commands `user create` and `key create` and the doors of the program come here. Passwords are hashed with
 //! Argon2id; keys and link tokens are 256 random bits, of which only the SHA-256 digest is stored.
 
+pub mod attempts;
+pub mod device;
 pub mod frame;
+pub mod links;
+pub mod password;
 pub mod session;
+pub mod sign_in;
+pub mod totp;
 
 use std::{fmt, str::FromStr};
 
-use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
 use uuid::Uuid;
 
 use crate::{
@@ -16,22 +21,17 @@ use crate::{
     secret::{Secret, sha256_hex},
     store::{
         self, Store,
-        users::{NewKey, NewLink, NewUser},
+        credentials::NewLink,
+        users::{NewKey, NewUser},
     },
     time::{Clock, Millis},
 };
-
-/// How long a one-time sign-in link opens the door.
-const LINK_LIFETIME: std::time::Duration = std::time::Duration::from_hours(24);
 
 /// What every API key begins with, so that secret scanners recognise it.
 const KEY_PREFIX: &str = "sep_";
 
 /// How often it is written down that a key is in use.
 const KEY_USE_NOTED: std::time::Duration = std::time::Duration::from_hours(1);
-
-/// Argon2id memory in KiB (19 MiB), passes and lanes: the first choice of the OWASP password storage cheat sheet.
-const ARGON2_COST: (u32, u32, u32) = (19 * 1024, 2, 1);
 
 /// What a user may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,6 +133,9 @@ pub enum UserError {
     /// Not a scope.
     #[error("\"{0}\" is not a scope; there are manage and callback")]
     UnknownScope(String),
+    /// Too many passwords are being hashed.
+    #[error("too many people sign in at this moment; try again shortly")]
+    Busy,
     /// The password could not be hashed.
     #[error("the password could not be hashed: {0}")]
     Hashing(String),
@@ -162,7 +165,7 @@ pub async fn create_user(
 ) -> Result<Created, UserError> {
     let email = valid_email(email)?;
     let password = match password {
-        Some(password) => Some(hash_password(password, chance.bytes()).await?),
+        Some(password) => Some(password::hash(password, chance.bytes()).await?),
         None => None,
     };
     let now = clock.now();
@@ -171,6 +174,8 @@ pub async fn create_user(
     let user = NewUser {
         id: ids.next(),
         email: &email,
+        name: "",
+        language: None,
         password: password.as_deref(),
         role: role.as_str(),
         created_at: now,
@@ -178,8 +183,8 @@ pub async fn create_user(
     let link = token_hash.as_deref().map(|hash| NewLink {
         hash,
         user_id: Some(user.id),
-        kind: "password",
-        expires_at: now + LINK_LIFETIME,
+        kind: links::Kind::Password.as_str(),
+        expires_at: now + links::LIFETIME,
     });
     match store::users::insert_user(store, &user, link.as_ref()).await {
         Err(error) if error.is_duplicate() => Err(UserError::Duplicate(email.clone())),
@@ -311,30 +316,9 @@ fn valid_email(text: &str) -> Result<String, UserError> {
     }
 }
 
-/// Hashes a password away from the threads that serve requests; it takes tens of milliseconds and 19 MiB.
-async fn hash_password(password: Secret, salt: [u8; 16]) -> Result<String, UserError> {
-    let length = password.expose().chars().count();
-    if !(8..=1024).contains(&length) {
-        return Err(UserError::Password);
-    }
-    tokio::task::spawn_blocking(move || {
-        let (memory, passes, lanes) = ARGON2_COST;
-        let params = Params::new(memory, passes, lanes, None)
-            .map_err(|error| UserError::Hashing(error.to_string()))?;
-        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-            .hash_password_with_salt(password.expose().as_bytes(), &salt)
-            .map(|hash| hash.to_string())
-            .map_err(|error| UserError::Hashing(error.to_string()))
-    })
-    .await
-    .map_err(|error| UserError::Hashing(error.to_string()))?
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
-
-    use argon2::PasswordVerifier;
 
     use super::*;
 
@@ -356,31 +340,6 @@ mod tests {
             );
         }
         assert!(valid_email(&format!("{}@example.com", "a".repeat(65))).is_err());
-    }
-
-    #[tokio::test]
-    async fn passwords_become_argon2id_strings_that_verify() {
-        let hash = hash_password(Secret::new("correct horse"), [7; 16])
-            .await
-            .unwrap();
-        assert!(
-            hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
-            "{hash}"
-        );
-        assert!(
-            Argon2::default()
-                .verify_password(b"correct horse", hash.as_str())
-                .is_ok()
-        );
-        assert!(
-            Argon2::default()
-                .verify_password(b"wrong horse", hash.as_str())
-                .is_err()
-        );
-        assert!(matches!(
-            hash_password(Secret::new("short"), [7; 16]).await,
-            Err(UserError::Password)
-        ));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 import createClient, { type Middleware } from "openapi-fetch";
 import { language } from "@/words/language";
 import type { AwaitedPaths } from "./awaited";
+import type { GuidePaths } from "./guide";
 import { Problem, problemFrom } from "./problem";
 import type { paths } from "./schema";
 
@@ -34,7 +35,7 @@ const identity: Middleware = {
   },
 };
 
-export const api = createClient<paths & AwaitedPaths>({ baseUrl: "", credentials: "same-origin" });
+export const api = createClient<paths & AwaitedPaths & GuidePaths>({ baseUrl: "", credentials: "same-origin" });
 api.use(identity);
 
 /** What the API answers, or a thrown {@link Problem}. */

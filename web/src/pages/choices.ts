@@ -2,6 +2,7 @@
 import { shallowRef } from "vue";
 import { all, api, take, type Page } from "@/api/client";
 import type { Choice } from "@/parts/list";
+import { phone } from "@/show/phone";
 
 /** A list to choose from: read it before the form is shown. */
 export function choices<Row extends { id: string }>(
@@ -24,3 +25,8 @@ export function choices<Row extends { id: string }>(
 
 export const siteChoices = () => choices((query) => take(api.GET("/api/v1/sites", { params: { query } })), (site) => site.domain);
 export const wabaAppChoices = () => choices((query) => take(api.GET("/api/v1/waba/apps", { params: { query } })), (app) => app.name);
+export const accountChoices = () =>
+  choices((query) => take(api.GET("/api/v1/waba/accounts", { params: { query } })), (account) => (account.name ? `${account.name} (${account.waba_id})` : account.waba_id));
+export const phoneChoices = () => choices((query) => take(api.GET("/api/v1/waba/phones", { params: { query } })), (row) => phone(row.phone));
+export const bitrixAppChoices = () => choices((query) => take(api.GET("/api/v1/bitrix/apps", { params: { query } })), (app) => app.name);
+export const instanceChoices = () => choices((query) => take(api.GET("/api/v1/bitrix/instances", { params: { query } })), (instance) => instance.domain);

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     account::{self, SyncError},
-    registry::{Account, Registry},
+    registry::{Account, Part, Registry},
     store::accounts::{self, AccountChange},
 };
 
@@ -209,7 +209,7 @@ fn one(registry: &Registry, id: Uuid) -> Outcome {
     registry
         .accounts
         .get(&id)
-        .map(show)
+        .map(|account| show(account))
         .ok_or_else(|| Problem::unknown(WHAT))
 }
 
@@ -220,7 +220,7 @@ fn list(call: &Call) -> Outcome {
     Ok(page.of_all(
         call.registry().accounts.values(),
         |account| account.id,
-        show,
+        |account| show(account),
     ))
 }
 
@@ -251,7 +251,10 @@ async fn create(call: Call) -> Outcome {
             .refused(error, |registry| conflicts(registry, &change, None))
             .await);
     }
-    one(&*call.changed().await?, account.id)
+    one(
+        &*call.changed_part(Part::Account(account.id)).await?,
+        account.id,
+    )
 }
 
 async fn change(call: Call) -> Outcome {

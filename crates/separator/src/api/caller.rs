@@ -1,9 +1,12 @@
 //! Who is asking.
 
-use axum::http::{HeaderMap, Method, StatusCode, header, request::Parts};
+use axum::http::{HeaderMap, StatusCode, header, request::Parts};
 use uuid::Uuid;
 
-use super::{client::Client, problem::Problem};
+use super::{
+    client::{self, Client},
+    problem::Problem,
+};
 use crate::{
     app::App,
     registry::InstanceState,
@@ -21,6 +24,8 @@ pub enum Caller {
     User(User),
     /// Somebody inside a portal.
     Portal(Person),
+    /// Somebody of whom nothing is known yet, where an operation is for everybody.
+    Nobody,
 }
 
 /// A user and how we know.
@@ -48,7 +53,7 @@ impl Caller {
     pub fn user(&self) -> Option<&User> {
         match self {
             Self::User(user) => Some(user),
-            Self::Portal(_) => None,
+            Self::Portal(_) | Self::Nobody => None,
         }
     }
 
@@ -57,10 +62,11 @@ impl Caller {
         match self {
             Self::User(user) => user.id.to_string(),
             Self::Portal(person) => format!("{}/{}", person.instance, person.user_id),
+            Self::Nobody => "nobody".to_owned(),
         }
     }
 
-    /// Finds out who asks: `Authorization: Bearer` with a key or a frame's token (RFC 6750), else the cookie of a
+    /// Finds out who asks, where the operation is not for everybody: `Authorization: Bearer` with a key or a frame's token (RFC 6750), else the cookie of a
     /// browser's session. What is refused is counted.
     pub(super) async fn of(app: &App, head: &Parts, client: &Client) -> Result<Self, Problem> {
         let refused = |reason: &'static str, problem: Problem| {
@@ -75,7 +81,7 @@ impl Caller {
             };
             return found.map_err(|(reason, problem)| refused(reason, problem));
         }
-        let Some(token) = session::token(&head.headers, client.is_local()) else {
+        let Some(token) = session::token(&head.headers) else {
             let text = "a key is needed: Authorization: Bearer KEY";
             return Err(refused("no_key", Problem::unauthorized(text, false)));
         };
@@ -83,17 +89,8 @@ impl Caller {
             let text = "the session has ended; sign in again";
             return Err(refused("session", Problem::unauthorized(text, false)));
         };
-        // A cookie comes along whoever's page makes the browser ask.
-        let changes = !matches!(head.method, Method::GET | Method::HEAD);
-        if changes && client.asks_itself(&head.headers) != Some(true) {
-            let text = "a session may make changes only from pages of Separator itself";
-            return Err(refused("origin", Problem::new(StatusCode::FORBIDDEN, text)));
-        }
-        if changes && !is_json(&head.headers) {
-            let text = "the body must be JSON: Content-Type: application/json";
-            let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text);
-            return Err(refused("content_type", problem));
-        }
+        client::refuse_foreign(client, head, true)
+            .map_err(|(reason, problem)| refused(reason, problem))?;
         Ok(Self::User(User {
             id: found.user_id,
             role: found.role,
@@ -155,20 +152,6 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !key.is_empty()).then_some(key)
 }
 
-/// Whether a body is JSON, or there is none. Forms of other sites cannot send JSON.
-fn is_json(headers: &HeaderMap) -> bool {
-    let Some(kind) = headers.get(header::CONTENT_TYPE) else {
-        return headers
-            .get(header::CONTENT_LENGTH)
-            .is_none_or(|length| length == "0");
-    };
-    kind.to_str().is_ok_and(|kind| {
-        kind.split(';')
-            .next()
-            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
@@ -190,20 +173,5 @@ mod tests {
             assert_eq!(bearer(&headers), key, "{value}");
         }
         assert_eq!(bearer(&HeaderMap::new()), None);
-    }
-
-    #[test]
-    fn forms_are_told_from_json() {
-        let kind = |kind: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::CONTENT_TYPE, kind.parse().unwrap());
-            is_json(&headers)
-        };
-        assert!(kind("application/json") && kind("Application/JSON; charset=utf-8"));
-        assert!(!kind("text/plain") && !kind("application/x-www-form-urlencoded"));
-        let mut headers = HeaderMap::new();
-        assert!(is_json(&headers));
-        headers.insert(header::CONTENT_LENGTH, "5".parse().unwrap());
-        assert!(!is_json(&headers));
     }
 }

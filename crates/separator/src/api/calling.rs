@@ -18,13 +18,13 @@ use super::{
 use crate::{
     calling::{
         self,
-        address::{self, Address, Part},
+        address::{self, Address},
         pbx::{self, Choices, Destination, KeyExchange, Password, Plan},
         preflight::{Login, Preflight},
         settings::{Applied, Calling, State, Task, Wish},
     },
     identifiers::Chance,
-    registry::{Phone, Registry},
+    registry::{Part, Phone, Registry},
     secret::Secret,
     store,
     translate::{message::Language, notes::Words},
@@ -480,9 +480,9 @@ impl WishChange {
             Some(Some(host)) => {
                 let address =
                     address::normalise_with(host, port.as_deref(), wish.port).map_err(|error| {
-                        let field = match error.part() {
-                            Part::Port => "sip_port",
-                            Part::Host => "sip_hostname",
+                        let field = match error.field() {
+                            address::Field::Port => "sip_port",
+                            address::Field::Host => "sip_hostname",
                         };
                         (field, error.text(language))
                     })?;
@@ -501,8 +501,12 @@ impl WishChange {
     }
 }
 
-fn entered(host: &str, port: Option<&str>, language: Language) -> Result<Address, (Part, String)> {
-    address::normalise(host, port).map_err(|error| (error.part(), error.text(language)))
+fn entered(
+    host: &str,
+    port: Option<&str>,
+    language: Language,
+) -> Result<Address, (address::Field, String)> {
+    address::normalise(host, port).map_err(|error| (error.field(), error.text(language)))
 }
 
 fn raw_address(value: &Value) -> Result<String, String> {
@@ -727,7 +731,7 @@ fn phone(call: &Call) -> Result<Phone, Problem> {
     call.registry()
         .phones
         .get(&id)
-        .cloned()
+        .map(|phone| Phone::clone(phone))
         .ok_or_else(|| Problem::unknown(WHAT))
 }
 
@@ -752,7 +756,7 @@ async fn again(call: Call, task: Task) -> Outcome {
         ));
     }
     app.calls.wake();
-    call.changed().await?;
+    call.changed_part(Part::Phone(phone.id)).await?;
     calling::tried(app, phone.id, next.version, phones::FIRST_TRY).await;
     phones::one(&call, phone.id).await
 }
@@ -780,7 +784,7 @@ async fn check(call: Call) -> Outcome {
         Ok(address) => address,
         Err((part, text)) => {
             fields.error(
-                if part == Part::Port {
+                if part == address::Field::Port {
                     "port"
                 } else {
                     "hostname"
@@ -814,7 +818,7 @@ async fn check(call: Call) -> Outcome {
     if chosen && wish.sip {
         let next = app.clock.now() + std::time::Duration::from_hours(24);
         store::calling::keep_report(&app.store, phone.id, Some(&report), Some(next)).await?;
-        call.changed().await?;
+        call.changed_part(Part::Phone(phone.id)).await?;
     }
     Ok(report.to_json(language))
 }

@@ -4,16 +4,21 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use axum::{
     extract::ConnectInfo,
-    http::{HeaderMap, header, request::Parts},
+    http::{HeaderMap, Method, StatusCode, header, request::Parts},
 };
 use url::Url;
 
+use super::problem::Problem;
 use crate::{
-    receive::origin, registry::is_loopback, settings::Settings, translate::message::Language,
+    receive::origin,
+    secret::Secret,
+    settings::Settings,
+    translate::message::Language,
+    users::{device, session},
 };
 
 /// The program at the other end.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Client {
     /// Where it is.
     pub(crate) address: IpAddr,
@@ -23,6 +28,8 @@ pub(crate) struct Client {
     pub(crate) host: String,
     /// The language that it prefers.
     pub(crate) language: Language,
+    /// The cookie of a browser in which somebody signed in before.
+    pub(crate) device: Option<Secret>,
 }
 
 impl Client {
@@ -44,12 +51,8 @@ impl Client {
                 .collect(),
             host: origin::domain(&head.headers, peer, settings).unwrap_or_default(),
             language: Language::from_code(text(&head.headers, header::ACCEPT_LANGUAGE.as_str())),
+            device: session::cookie(&head.headers, device::COOKIE).map(Secret::from),
         }
-    }
-
-    /// Whether it speaks to us without TLS, as it does only on the machine itself.
-    pub(crate) fn is_local(&self) -> bool {
-        is_loopback(&self.host)
     }
 
     /// Whether a page of ours asks, and not one of somebody else with our cookie: browsers say so in `Sec-Fetch-Site`
@@ -74,6 +77,42 @@ impl Client {
     }
 }
 
+/// Refuses a change that a page of somebody else asks for, or a form of it: forms cannot send JSON. `certain`: it must be
+/// a page of ours that asks, because a cookie comes along whoever's page makes the browser ask.
+pub(super) fn refuse_foreign(
+    client: &Client,
+    head: &Parts,
+    certain: bool,
+) -> Result<(), (&'static str, Problem)> {
+    if matches!(head.method, Method::GET | Method::HEAD) {
+        return Ok(());
+    }
+    if !client.asks_itself(&head.headers).unwrap_or(!certain) {
+        let text = "changes are taken only from pages of Separator itself, or with a key";
+        return Err(("origin", Problem::new(StatusCode::FORBIDDEN, text)));
+    }
+    if !is_json(&head.headers) {
+        let text = "the body must be JSON: Content-Type: application/json";
+        let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text);
+        return Err(("content_type", problem));
+    }
+    Ok(())
+}
+
+/// Whether a body is JSON, or there is none.
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(kind) = headers.get(header::CONTENT_TYPE) else {
+        return headers
+            .get(header::CONTENT_LENGTH)
+            .is_none_or(|length| length == "0");
+    };
+    kind.to_str().is_ok_and(|kind| {
+        kind.split(';')
+            .next()
+            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+    })
+}
+
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     headers
         .get(name)
@@ -94,6 +133,7 @@ mod tests {
             browser: String::new(),
             host: "separator.example:8443".to_owned(),
             language: Language::English,
+            device: None,
         };
         let asks = |given: &[(&'static str, &str)]| {
             let mut headers = HeaderMap::new();
@@ -119,5 +159,20 @@ mod tests {
         ];
         assert_eq!(asks(&both), Some(false));
         assert_eq!(asks(&[]), None);
+    }
+
+    #[test]
+    fn forms_are_told_from_json() {
+        let kind = |kind: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, kind.parse().unwrap());
+            is_json(&headers)
+        };
+        assert!(kind("application/json") && kind("Application/JSON; charset=utf-8"));
+        assert!(!kind("text/plain") && !kind("application/x-www-form-urlencoded"));
+        let mut headers = HeaderMap::new();
+        assert!(is_json(&headers));
+        headers.insert(header::CONTENT_LENGTH, "5".parse().unwrap());
+        assert!(!is_json(&headers));
     }
 }

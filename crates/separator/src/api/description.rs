@@ -12,7 +12,9 @@ use utoipa::openapi::{
         AdditionalProperties, ArrayBuilder, KnownFormat, Object, ObjectBuilder, Schema,
         SchemaFormat, SchemaType, Type,
     },
-    security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+    security::{
+        ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+    },
     tag::Tag,
 };
 
@@ -20,10 +22,15 @@ use super::{
     idempotency, objects,
     operation::{Access, Answers, Described, Field, Operation, Parameter, Purpose, Shape, Verb},
     operations,
+    rule::Rule,
 };
+use crate::users::session;
 
-/// Name of the security scheme.
+/// Name of the security scheme of programs.
 const KEY: &str = "key";
+
+/// Name of the security scheme of browsers.
+const SESSION: &str = "session";
 
 /// The description as it is served.
 pub(super) static JSON: LazyLock<String> = LazyLock::new(|| {
@@ -53,6 +60,13 @@ fn describe() -> OpenApi {
                     .build(),
             ),
         );
+    components = components.security_scheme(
+        SESSION,
+        SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(
+            session::COOKIE,
+            "The cookie of a browser that is signed in; changes are taken only from pages of Separator itself.",
+        ))),
+    );
     for object in objects() {
         for (name, schema) in schemas(object) {
             components = components.schema(name, schema);
@@ -72,7 +86,7 @@ fn describe() -> OpenApi {
         .tags(Some(tags()))
         .paths(paths)
         .components(Some(components.build()))
-        .security(Some([SecurityRequirement::new(KEY, Vec::<String>::new())]))
+        .security(Some([KEY, SESSION].map(|scheme| SecurityRequirement::new(scheme, Vec::<String>::new()))))
         .build()
 }
 
@@ -153,7 +167,10 @@ fn describe_operation(operation: &Operation) -> utoipa::openapi::path::Operation
                 .schema(Some(shape_schema(parameter.shape))),
         );
     }
-    if operation.verb == Verb::Post {
+    if operation.rule == Rule::Anybody {
+        described = described.securities(Some([SecurityRequirement::default()]));
+    }
+    if operation.verb == Verb::Post && operation.rule != Rule::Anybody {
         described = described.parameter(
             ParameterBuilder::new()
                 .name(idempotency::HEADER)
@@ -251,15 +268,17 @@ fn refusal(status: u16) -> &'static str {
     match status {
         400 => "The body is not JSON, or the Idempotency-Key is not usable.",
         401 => "No key, or a wrong one.",
-        403 => "The key is for something else.",
+        403 => "The key is for something else, or the caller may not do this.",
         404 => "There is nothing with this id.",
         409 => {
             "It is in use, changed at the same time, or the first request with this Idempotency-Key is in progress."
         }
+        410 => "The link does not open anything any more.",
         413 => "The body is too large.",
         422 => {
             "Fields are wrong, each with its name; or the Idempotency-Key was used for a different request."
         }
+        429 => "Too many tries; Retry-After says when the next one is taken.",
         502 => "Meta refused or did not answer.",
         503 => "The database is not available.",
         _ => "Refused.",
@@ -520,7 +539,10 @@ mod tests {
     fn it_is_openapi_3_1() {
         let description = description();
         assert_eq!(description["openapi"], "3.1.0");
-        assert_eq!(description["security"], json!([{ "key": [] }]));
+        assert_eq!(
+            description["security"],
+            json!([{ "key": [] }, { "session": [] }])
+        );
         assert_eq!(
             description["components"]["securitySchemes"]["key"]["scheme"],
             "bearer"

@@ -14,7 +14,7 @@ use super::{
     rules,
 };
 use crate::{
-    registry::{Instance, InstanceState, Registry},
+    registry::{Instance, InstanceState, Part, Registry},
     store::portals,
 };
 
@@ -223,7 +223,7 @@ async fn change(call: Call) -> Outcome {
     let burst = fields.with_default("burst", USUAL_PACE.1, rules::whole(1, 100_000));
     fields.finish()?;
     portals::change_pace(&call.app.store, id, calls_per_second, burst).await?;
-    one(&*call.changed().await?, id)
+    one(&*call.changed_part(Part::Instance(id)).await?, id)
 }
 
 async fn delete(call: Call) -> Outcome {
@@ -247,6 +247,6 @@ async fn delete(call: Call) -> Outcome {
     if !portals::delete_uninstalled(&call.app.store, id).await? {
         return Err(Problem::unknown(WHAT));
     }
-    call.changed().await?;
+    call.changed_part(Part::Instance(id)).await?;
     Ok(Value::Null)
 }

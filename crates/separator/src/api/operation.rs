@@ -1,9 +1,17 @@
 //! What an operation of the API is: a row of a table from which both the routes and their description are made, so that
 //! none can exist without the other.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use axum::{body::Bytes, http::StatusCode, routing::MethodFilter};
+use axum::{
+    body::Bytes,
+    http::{HeaderValue, StatusCode},
+    routing::MethodFilter,
+};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -17,6 +25,7 @@ use super::{
 };
 use crate::{
     app::App,
+    registry::Part,
     store::{self, browse::Reach},
 };
 
@@ -410,6 +419,23 @@ impl Operation {
     }
 }
 
+/// Cookies that an answer sets.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Cookies(Arc<Mutex<Vec<HeaderValue>>>);
+
+impl Cookies {
+    /// Adds one.
+    pub(super) fn set(&self, cookie: Option<HeaderValue>) {
+        let mut cookies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        cookies.extend(cookie);
+    }
+
+    /// Gives them out.
+    pub(super) fn take(&self) -> Vec<HeaderValue> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 /// A request that is known to come from somebody who may make it.
 #[derive(Debug)]
 pub(super) struct Call {
@@ -419,6 +445,8 @@ pub(super) struct Call {
     pub(super) caller: Caller,
     /// With what it is made.
     pub(super) client: Client,
+    /// Cookies that the answer sets.
+    pub(super) cookies: Cookies,
     /// The `{id}` of the path, as it was sent.
     pub(super) id: Option<String>,
     /// The query, as it was sent.
@@ -466,6 +494,12 @@ impl Call {
     /// Whose messages, callbacks and queues the caller may look up.
     pub(super) fn reach(&self) -> Reach {
         self.registry().reach(&self.caller)
+    }
+
+    /// Makes a change to a part of the set-up known, and gives the set-up with it.
+    pub(super) async fn changed_part(&self, part: Part) -> Result<View, Problem> {
+        self.app.refresh(part).await?;
+        Ok(self.registry())
     }
 
     /// Makes a change to the set-up known, and gives the set-up with it.

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     calling::{address::DEFAULT_PORT, settings::Wish},
     portal::LinkError,
-    registry::{Connection, InstanceState, Phone, Registry},
+    registry::{Connection, InstanceState, Part, Phone, Registry},
     store::accounts::{self, PhoneChange, PhoneRemoval},
     translate::message::Language,
 };
@@ -427,7 +427,7 @@ fn held_by(registry: &View, phone: &Phone) -> String {
 
 /// One number, as the caller sees it now.
 pub(super) async fn one(call: &Call, id: Uuid) -> Outcome {
-    let registry = call.changed().await?;
+    let registry = call.changed_part(Part::Phone(id)).await?;
     shown(call, &registry, id)
 }
 
@@ -507,7 +507,7 @@ async fn create(call: Call) -> Outcome {
             .refused(error, |registry| conflicts(registry, &asked, None))
             .await);
     }
-    call.changed().await?;
+    call.changed_part(Part::Phone(phone.id)).await?;
     // Linked first, so that what waited for the number finds its portal.
     if let Some(Some(instance)) = asked.instance {
         link(&call, phone.id, Some(instance)).await?;
@@ -543,7 +543,7 @@ async fn change(call: Call) -> Outcome {
             .refused(error, |registry| conflicts(registry, &asked, Some(id)))
             .await);
     }
-    call.changed().await?;
+    call.changed_part(Part::Phone(id)).await?;
     if let Some(phone_number_id) = &asked.change.phone_number_id {
         crate::intake::phone_entered(&call.app, phone_number_id).await?;
     }
@@ -574,7 +574,7 @@ async fn calls(call: &Call, phone: &Phone, wish: &WishChange) -> Result<(), Prob
     let Some(version) = calling::choose(call, phone, wish).await? else {
         return Ok(());
     };
-    call.changed().await?;
+    call.changed_part(Part::Phone(phone.id)).await?;
     crate::calling::tried(&call.app, phone.id, version, FIRST_TRY).await;
     Ok(())
 }
@@ -615,6 +615,6 @@ async fn delete(call: Call) -> Outcome {
             )));
         }
     }
-    call.changed().await?;
+    call.changed_part(Part::Phone(id)).await?;
     Ok(Value::Null)
 }

@@ -1,5 +1,7 @@
 //! What the API says when it does not do what was asked: `application/problem+json` as in RFC 9457.
 
+use std::time::Duration;
+
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -23,6 +25,10 @@ pub struct Problem {
     status: StatusCode,
     detail: String,
     errors: Vec<FieldError>,
+    /// What sort of problem it is, for programs.
+    kind: &'static str,
+    /// After how long another try makes sense.
+    retry_after: Option<Duration>,
     /// Value of the header that a 401 must have.
     challenge: Option<&'static str>,
 }
@@ -34,6 +40,8 @@ impl Problem {
             status,
             detail: detail.into(),
             errors: Vec::new(),
+            kind: "about:blank",
+            retry_after: None,
             challenge: None,
         }
     }
@@ -85,6 +93,19 @@ impl Problem {
         }
     }
 
+    /// The same problem as one of a sort that programs tell from others.
+    pub fn of_kind(self, kind: &'static str) -> Self {
+        Self { kind, ..self }
+    }
+
+    /// 429: too much; another try makes sense after some time.
+    pub fn later(detail: impl Into<String>, wait: Duration) -> Self {
+        Self {
+            retry_after: Some(wait),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail)
+        }
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         self.status
@@ -101,13 +122,23 @@ impl Problem {
             .iter()
             .map(|error| json!({ "field": error.field, "message": error.message }))
             .collect();
-        json!({
-            "type": "about:blank",
+        let mut body = json!({
+            "type": self.kind,
             "title": self.status.canonical_reason().unwrap_or("Error"),
             "status": self.status.as_u16(),
             "detail": self.detail,
             "errors": errors,
-        })
+        });
+        if let Some(seconds) = self.retry_seconds() {
+            body["retry_after"] = seconds.into();
+        }
+        body
+    }
+
+    /// Whole seconds after which another try makes sense.
+    fn retry_seconds(&self) -> Option<u64> {
+        let wait = self.retry_after?;
+        Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
     }
 }
 
@@ -118,6 +149,10 @@ impl IntoResponse for Problem {
             HeaderValue::from_static("application/problem+json"),
         )];
         let mut response = (self.status, content, self.body().to_string()).into_response();
+        if let Some(seconds) = self.retry_seconds() {
+            let headers = response.headers_mut();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
         if let Some(challenge) = self.challenge {
             let challenge = HeaderValue::from_static(challenge);
             response

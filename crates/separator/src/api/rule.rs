@@ -33,7 +33,9 @@ impl Rule {
     /// Refuses a caller who may not call the operation. Nobody calls without an identity unless [`Rule::Anybody`].
     pub(super) fn admits(self, caller: &Caller) -> Result<(), &'static str> {
         match (self, caller) {
-            (Self::Anybody | Self::Known, _) => Ok(()),
+            (Self::Anybody, _) => Ok(()),
+            (_, Caller::Nobody) => Err("somebody who is known may do this"),
+            (Self::Known, _) => Ok(()),
             (Self::PortalAdministrators(_), Caller::Portal(person)) if !person.administrator => {
                 Err("only an administrator of the portal may do this")
             }

@@ -32,6 +32,23 @@ pub(super) fn text(limit: usize) -> impl Fn(&Value) -> Result<String, String> {
     }
 }
 
+/// The name of a person: one line, trimmed, may be empty.
+pub(super) fn name(value: &Value) -> Result<String, String> {
+    match string(value)?.trim() {
+        "" => Ok(String::new()),
+        _ => text(80)(value),
+    }
+}
+
+/// A password, as it was typed; whoever takes it knows its limits.
+pub(super) fn password(value: &Value) -> Result<Secret, String> {
+    match string(value)? {
+        "" => Err("must not be empty".to_owned()),
+        text if text.len() > 8192 => Err("must have at most 1024 characters".to_owned()),
+        text => Ok(Secret::new(text)),
+    }
+}
+
 /// Text of a message, as it is; whoever sends it knows its limits.
 pub(super) fn message_text(value: &Value) -> Result<String, String> {
     string(value).map(str::to_owned)

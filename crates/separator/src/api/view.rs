@@ -21,6 +21,7 @@ impl View {
         let own = match caller {
             Caller::User(user) if user.role == Role::Admin => Arc::clone(&whole),
             Caller::User(user) => Arc::new(whole.owned_by(user.id)),
+            Caller::Nobody => Arc::default(),
             Caller::Portal(person) => {
                 Arc::new(whole.of_portal(person.instance, person.administrator))
             }
@@ -53,6 +54,7 @@ impl View {
                 others.sort_unstable();
                 only(phones, others)
             }
+            Caller::Nobody => only(Vec::new(), Vec::new()),
             // Not those that are only offered.
             Caller::Portal(person) => {
                 let mut phones: Vec<Uuid> = (self.own.phones_of(person.instance))

@@ -28,7 +28,7 @@ use crate::{
     account,
     app::App,
     identifiers::Chance,
-    registry::Phone,
+    registry::{Part, Phone},
     store::{self, instances},
     time::Millis,
 };
@@ -140,17 +140,21 @@ async fn save_one(app: &App, phone: Uuid) -> Result<(), store::Error> {
     }
     calling.attempts += 1;
     let registry = app.directory.snapshot();
-    let found = registry.phones.get(&phone).cloned().and_then(|phone| {
-        let (_, waba_app) = registry.app_of(&phone)?;
-        let app_id = waba_app.client_id.clone();
-        let credentials = account::credentials(app, &phone)?;
-        Some(Try {
-            client: account::client(app),
-            credentials,
-            app_id,
-            phone,
-        })
-    });
+    let found = registry
+        .phones
+        .get(&phone)
+        .map(|phone| Phone::clone(phone))
+        .and_then(|phone| {
+            let (_, waba_app) = registry.app_of(&phone)?;
+            let app_id = waba_app.client_id.clone();
+            let credentials = account::credentials(app, &phone)?;
+            Some(Try {
+                client: account::client(app),
+                credentials,
+                app_id,
+                phone,
+            })
+        });
     let Some(tried) = found else {
         let details =
             "There is no access token: enter one for the account or for its app, then apply again.";
@@ -173,7 +177,7 @@ async fn save_one(app: &App, phone: Uuid) -> Result<(), store::Error> {
 
 async fn settled(app: &App, phone: Uuid, calling: &Calling) -> Result<(), store::Error> {
     store::calling::settle(&app.store, phone, calling).await?;
-    app.reload().await
+    app.refresh(Part::Phone(phone)).await
 }
 
 fn refuse(calling: &mut Calling, error: CallingError) {
@@ -406,7 +410,7 @@ async fn check_one(app: &App, phone: Uuid) -> Result<(), store::Error> {
     let next = app.clock.now() + NIGHT;
     store::calling::keep_report(&app.store, phone, Some(&report), Some(next)).await?;
     announce(app, phone, &report).await?;
-    app.reload().await
+    app.refresh(Part::Phone(phone)).await
 }
 
 async fn announce(app: &App, phone: Uuid, report: &Report) -> Result<(), store::Error> {

@@ -5,7 +5,10 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -126,6 +129,9 @@ pub(super) struct NotWritten(String);
 /// Entries that may share a transaction.
 const GROUP: usize = 256;
 
+/// The longest that the ledger makes way for doors that are pressed.
+const LONGEST_REST: Duration = Duration::from_millis(100);
+
 /// Records that tries begin. From then on their outcome is unknown until they are settled, also after a crash.
 pub(super) async fn mark_started(app: &App, rows: Vec<Uuid>) -> Result<(), NotWritten> {
     hand_in(app, rows, Vec::new()).await
@@ -170,6 +176,7 @@ pub(super) async fn keep_ledger(
             _ = entries.recv_many(&mut group, GROUP) => {}
             () = closing.cancelled() => return entries,
         }
+        let begun = Instant::now();
         let (mut started, mut settled, mut answers) = (Vec::new(), Vec::new(), Vec::new());
         for entry in group.drain(..) {
             answers.push((entry.answer, entry.settled.is_empty()));
@@ -195,6 +202,8 @@ pub(super) async fn keep_ledger(
             let _ = answer.send(if only_begins { marked.clone() } else { Ok(()) });
         }
         after(&app, &settled).await;
+        let pressure = app.committer.pressure();
+        pressure.make_way(begun.elapsed(), LONGEST_REST).await;
     }
 }
 
@@ -243,7 +252,7 @@ async fn write(app: &App, started: &[Uuid], settled: &[Settled]) -> Result<(), s
     // Tables in the order in which intake writes them, so that neither waits for the other in a circle.
     let chats: Vec<(Uuid, i64, Option<String>)> =
         settled.iter().filter_map(|one| one.chat.clone()).collect();
-    conversations::set_portal_chats(&mut tx, &unique_chats(chats)).await?;
+    conversations::set_portal_chats(&mut tx, &unique_chats(chats));
     for (conversation, wa_id) in settled.iter().filter_map(|one| one.alias.clone()) {
         learn_alias(&mut tx, conversation, &wa_id).await?;
     }
@@ -251,17 +260,17 @@ async fn write(app: &App, started: &[Uuid], settled: &[Settled]) -> Result<(), s
         .iter()
         .filter_map(|one| one.change.clone())
         .collect();
-    messages::change(&mut tx, changes).await?;
+    messages::change(&mut tx, changes);
     let mut endings: Vec<(&Claimed, Ending)> = settled
         .iter()
         .map(|one| (&one.row, one.ending.clone()))
         .collect();
     look_at_once(&mut tx, &mut endings, now).await?;
-    lanes::mark_started(&mut tx, started, now).await?;
-    lanes::settle(&mut tx, &endings, now).await?;
+    lanes::mark_started(&mut tx, started, now);
+    lanes::settle(&mut tx, &endings, now);
     let mut tasks: Vec<NewTask> = settled.iter().flat_map(|one| one.tasks.clone()).collect();
     confirm_at_once(&mut tx, &mut tasks, now).await?;
-    lanes::enqueue(&mut tx, &tasks).await?;
+    lanes::enqueue(&mut tx, &tasks);
     tx.commit().await
 }
 
@@ -351,7 +360,8 @@ async fn learn_alias(
         kind: AliasKind::Phone,
         value: crate::person::canonical(wa_id),
     };
-    conversations::add_alias(tx, &alias, person, wa_id).await
+    conversations::add_alias(tx, &alias, person, wa_id);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -438,10 +448,10 @@ mod tests {
             let message = message(&ids, *state);
             sent.push(message.id);
             tasks.extend(confirmation(&ids, &row(&message, true), NOW));
-            messages::insert(&mut tx, vec![message]).await.unwrap();
+            messages::insert(&mut tx, vec![message]);
         }
         confirm_at_once(&mut tx, &mut tasks, NOW).await.unwrap();
-        lanes::enqueue(&mut tx, &tasks).await.unwrap();
+        lanes::enqueue(&mut tx, &tasks);
         tx.commit().await.unwrap();
         (store, sent)
     }
@@ -483,12 +493,8 @@ mod tests {
         let (store, sent) = sent(folder.path(), &[State::Queued, State::Queued]).await;
         let at = NOW + Duration::from_secs(3);
         let mut tx = store.begin().await.unwrap();
-        lanes::make_due(&mut tx, Side::Portal, &sent[..1], at)
-            .await
-            .unwrap();
-        lanes::drop_confirmations(&mut tx, &sent[1..])
-            .await
-            .unwrap();
+        lanes::make_due(&mut tx, Side::Portal, &sent[..1], at);
+        lanes::drop_confirmations(&mut tx, &sent[1..]);
         tx.commit().await.unwrap();
         assert!(due(&store, Duration::from_secs(2)).await.is_empty());
         assert_eq!(due(&store, Duration::from_secs(3)).await, sent[..1]);

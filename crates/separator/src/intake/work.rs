@@ -9,7 +9,7 @@ use crate::{
     app::App,
     identifiers::Ids,
     person::canonical,
-    registry::{Connection, InstanceState, Phone, PhoneError, Registry},
+    registry::{Connection, InstanceState, Part, Phone, PhoneError, Registry},
     store::{
         self, Cell, Transaction,
         conversations::{self, Alias, AliasKind, Conversation, Deed, Person},
@@ -32,6 +32,17 @@ pub(crate) enum SetupChange {
     Uninstalled { instance: Uuid },
     /// The portal must be made right again.
     Republish { instance: Uuid },
+}
+
+impl SetupChange {
+    fn part(&self) -> Part {
+        match self {
+            Self::Disconnected { phone, .. } => Part::Phone(*phone),
+            Self::Uninstalled { instance } | Self::Republish { instance } => {
+                Part::Instance(*instance)
+            }
+        }
+    }
 }
 
 /// Where a task is put: the lane of a conversation.
@@ -546,16 +557,16 @@ impl<'a> Work<'a> {
     /// Writes everything in one transaction, then wakes whoever has work now.
     pub(crate) async fn write(mut self, app: &App) -> Result<(), store::Error> {
         let mut tx = app.store.begin().await?;
-        self.write_identities(&mut tx).await?;
-        store::media::insert(&mut tx, &self.media).await?;
-        messages::insert(&mut tx, std::mem::take(&mut self.messages)).await?;
-        messages::change(&mut tx, std::mem::take(&mut self.changes)).await?;
+        self.write_identities(&mut tx);
+        store::media::insert(&mut tx, &self.media);
+        messages::insert(&mut tx, std::mem::take(&mut self.messages));
+        messages::change(&mut tx, std::mem::take(&mut self.changes));
         for retold in &self.retold {
             let journey = Journey::new().with(self.now, "edited", Some("by the customer"));
-            messages::retell(&mut tx, retold, self.now, journey).await?;
+            messages::retell(&mut tx, retold, self.now, journey);
         }
-        lanes::drop_confirmations(&mut tx, &self.unconfirmed).await?;
-        lanes::enqueue(&mut tx, &self.tasks).await?;
+        lanes::drop_confirmations(&mut tx, &self.unconfirmed);
+        lanes::enqueue(&mut tx, &self.tasks);
         for side in [Side::Portal, Side::Meta] {
             let due: Vec<Uuid> = self
                 .due
@@ -563,29 +574,29 @@ impl<'a> Work<'a> {
                 .filter(|(of, ..)| *of == side)
                 .map(|(_, _, lane)| *lane)
                 .collect();
-            lanes::make_due(&mut tx, side, &due, self.now).await?;
+            lanes::make_due(&mut tx, side, &due, self.now);
         }
-        conversations::record_done(&mut tx, &self.deeds, self.now).await?;
-        store::events::keep(&mut tx, std::mem::take(&mut self.kept)).await?;
+        conversations::record_done(&mut tx, &self.deeds, self.now);
+        store::events::keep(&mut tx, std::mem::take(&mut self.kept));
         for change in &self.setup {
-            write_setup(&mut tx, change).await?;
+            write_setup(&mut tx, change);
         }
-        receipts::delete(&mut tx, &self.receipts).await?;
+        receipts::delete(&mut tx, &self.receipts);
         tx.commit().await?;
         self.after(app).await
     }
 
-    async fn write_identities(&mut self, tx: &mut Transaction) -> Result<(), store::Error> {
+    fn write_identities(&self, tx: &mut Transaction) {
         let persons = self
             .persons
             .iter()
             .filter_map(|id| self.known.persons.get(id).cloned())
             .collect();
-        conversations::save_persons(tx, persons).await?;
+        conversations::save_persons(tx, persons);
         for (goes, stays) in &self.merged {
-            conversations::merge_persons(tx, *goes, *stays).await?;
+            conversations::merge_persons(tx, *goes, *stays);
         }
-        conversations::delete_aliases(tx, &self.dropped_aliases).await?;
+        conversations::delete_aliases(tx, &self.dropped_aliases);
         let mut last: HashMap<&Alias, Uuid> = HashMap::new();
         for (alias, person) in &self.aliases {
             last.insert(alias, *person);
@@ -595,15 +606,15 @@ impl<'a> Work<'a> {
             .map(|(alias, person)| (alias.clone(), person))
             .collect();
         aliases.sort_unstable_by(|one, other| one.0.value.cmp(&other.0.value));
-        conversations::save_aliases(tx, &aliases).await?;
+        conversations::save_aliases(tx, &aliases);
         let mut changed: Vec<Conversation> = self
             .conversations
             .iter()
             .filter_map(|key| self.known.conversations.get(key).cloned())
             .collect();
         changed.sort_unstable_by_key(|conversation| conversation.id);
-        conversations::save(tx, changed).await?;
-        conversations::set_portal_chats(tx, &self.chats).await
+        conversations::save(tx, changed);
+        conversations::set_portal_chats(tx, &self.chats);
     }
 
     async fn after(self, app: &App) -> Result<(), store::Error> {
@@ -612,8 +623,10 @@ impl<'a> Work<'a> {
         }
         app.metrics
             .add("intake", "receipts", self.receipts.len() as u64);
+        for change in &self.setup {
+            app.refresh(change.part()).await?;
+        }
         if !self.setup.is_empty() {
-            app.reload().await?;
             app.portals.wake();
         }
         if !self.media.is_empty() {
@@ -629,53 +642,48 @@ impl<'a> Work<'a> {
     }
 }
 
-async fn write_setup(tx: &mut Transaction, change: &SetupChange) -> Result<(), store::Error> {
+fn write_setup(tx: &mut Transaction, change: &SetupChange) {
     match change {
         SetupChange::Disconnected { phone, error } => {
             let error = serde_json::to_string(error).ok();
-            tx.execute(
+            tx.write(
                 "UPDATE phones SET connection = $1, error = $2 WHERE id = $3",
                 &[
                     Connection::Error.as_str().into(),
                     error.into(),
                     (*phone).into(),
                 ],
-            )
-            .await?;
+            );
         }
         SetupChange::Uninstalled { instance } => {
             let problem = "The application was removed from the portal. Install it again to go on.";
-            tx.execute(
+            tx.write(
                 "UPDATE instances SET state = $1, problem = $2 WHERE id = $3",
                 &[
                     InstanceState::Uninstalled.as_str().into(),
                     problem.into(),
                     (*instance).into(),
                 ],
-            )
-            .await?;
+            );
             let error = PhoneError {
                 code: "UNINSTALLED".to_owned(),
                 title: problem.to_owned(),
                 ..PhoneError::default()
             };
-            tx.execute(
+            tx.write(
                 "UPDATE phones SET connection = $1, error = $2 WHERE instance_id = $3",
                 &[
                     Connection::Error.as_str().into(),
                     Cell::MaybeText(serde_json::to_string(&error).ok()),
                     (*instance).into(),
                 ],
-            )
-            .await?;
+            );
         }
         SetupChange::Republish { instance } => {
-            tx.execute(
+            tx.write(
                 "UPDATE phones SET connection = $1 WHERE instance_id = $2",
                 &[Connection::Pending.as_str().into(), (*instance).into()],
-            )
-            .await?;
+            );
         }
     }
-    Ok(())
 }

@@ -32,7 +32,7 @@ async fn store_with(data: &DataDir, files: &[NewMedia]) -> Store {
         .await
         .unwrap();
     let mut tx = store.begin().await.unwrap();
-    insert(&mut tx, files).await.unwrap();
+    insert(&mut tx, files);
     tx.commit().await.unwrap();
     store
 }
@@ -104,7 +104,7 @@ async fn sleeping(store: &Store, row: u128, lane: u128, side: Side, media: Optio
         },
     };
     let mut tx = store.begin().await.unwrap();
-    lanes::enqueue(&mut tx, &[task]).await.unwrap();
+    lanes::enqueue(&mut tx, &[task]);
     tx.commit().await.unwrap();
 }
 
@@ -165,7 +165,7 @@ async fn what_is_settled_stays_so() {
     };
     settle(&store, id(1), &Ok(arrived), NOW).await.unwrap();
     let mut tx = store.begin().await.unwrap();
-    failed(&mut tx, id(1), "too late").await.unwrap();
+    failed(&mut tx, id(1), "too late");
     tx.commit().await.unwrap();
     put_off(&store, id(1), NOW, "too late").await.unwrap();
     assert_eq!(

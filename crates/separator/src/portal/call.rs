@@ -141,7 +141,7 @@ async fn follow<P: Parts>(
         return Ok(false);
     }
     instances::set_address(app.store(), instance.id, &host, to.as_str()).await?;
-    reload(app.as_ref()).await?;
+    reload(app.as_ref(), instance.id).await?;
     tracing::info!(from = instance.domain, to = host, "a portal was renamed");
     Ok(true)
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{CONNECTION_ALARM, publish, publisher::Live};
 use crate::{
     app::App,
-    registry::{InstanceState, Phone, Registry},
+    registry::{InstanceState, Part, Phone, Registry},
     store::{self, instances, lanes::Side},
 };
 
@@ -54,7 +54,7 @@ pub async fn link(app: &Arc<App>, phone: Uuid, instance: Option<Uuid>) -> Result
     } else {
         relink(app, &registry, number, instance).await?;
     }
-    app.reload().await?;
+    app.refresh(Part::Phone(phone)).await?;
     if let Some(instance) = instance {
         // Whoever links may just have mended the portal: it is not left to rest any longer.
         app.dispatcher.pace(instance).reopen();
@@ -84,7 +84,7 @@ async fn relink(
     {
         // The portal reports the switching off as an event, which means nothing for a number that is not connected.
         instances::set_pending(&app.store, number.id).await?;
-        app.reload().await?;
+        app.refresh(Part::Phone(number.id)).await?;
         let live = Live::new(app, old);
         let withdrawn =
             tokio::time::timeout(LIMIT, publish::withdraw(&live, connector, line)).await;

@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     app::App,
-    registry::{Connection, Instance, Phone, PhoneError, Registry},
+    registry::{Connection, Instance, Part, Phone, PhoneError, Registry},
     store::{instances, lanes::Side},
     time::Millis,
     translate::message::Language,
@@ -140,6 +140,9 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
             });
             running.insert(task.id(), instance);
         }
+        let rest = schedule.sleep(&registry, now);
+        // Whoever rests keeps no set-up of the past in memory.
+        drop(registry);
         tokio::select! {
             () = stop.cancelled() => break,
             () = app.portals.changed.notified() => {}
@@ -152,7 +155,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
                     schedule.ended(instance, calm, app.clock.now());
                 }
             }
-            () = tokio::time::sleep(schedule.sleep(&registry, now)) => {}
+            () = tokio::time::sleep(rest) => {}
         }
     }
     let mut rest = pin!(async { while runs.join_next().await.is_some() {} });
@@ -495,7 +498,7 @@ impl<'a> Run<'a> {
         let place = line.place(&prepared.connector);
         let stored = async {
             instances::set_place(&self.app.store, phone.id, self.instance.id, &place).await?;
-            self.app.reload().await
+            self.app.refresh(Part::Phone(phone.id)).await
         };
         stored.await.map_err(|error| Trouble::of_store(&error))?;
         publish::connect(&self.live, prepared, &line, &phone.phone).await
@@ -514,7 +517,7 @@ impl<'a> Run<'a> {
                 &phone.id.to_string(),
             )
             .await?;
-            app.reload().await
+            app.refresh(Part::Phone(phone.id)).await
         };
         stored.await.map_err(|error| Trouble::of_store(&error))?;
         app.metrics.count("publish", "connected");
@@ -568,7 +571,7 @@ impl<'a> Run<'a> {
             Some(error),
         )
         .await?;
-        self.app.reload().await
+        self.app.refresh(Part::Phone(phone.id)).await
     }
 
     /// The same trouble for several numbers. A connected number whose portal cannot be asked just now stays connected.

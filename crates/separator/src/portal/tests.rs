@@ -248,7 +248,7 @@ async fn bench(world: &World, secret: Option<&str>) -> Arc<Bench> {
     store::portals::insert_bitrix_app(&bench.store, &bench.sealer, &application)
         .await
         .unwrap();
-    reload(bench.as_ref()).await.unwrap();
+    reload_all(&bench).await;
     bench
 }
 
@@ -307,8 +307,16 @@ async fn open_alarms(bench: &Bench) -> Vec<(String, String)> {
         .collect()
 }
 
+async fn reload_all(bench: &Bench) {
+    bench
+        .directory
+        .reload(&bench.store, &bench.sealer)
+        .await
+        .unwrap();
+}
+
 fn instance(bench: &Bench, id: Uuid) -> Instance {
-    bench.directory.snapshot().instances[&id].clone()
+    Instance::clone(&bench.directory.snapshot().instances[&id])
 }
 
 #[tokio::test]
@@ -430,7 +438,7 @@ async fn installing_again_keeps_the_row() {
     )
     .await
     .unwrap();
-    reload(bench.as_ref()).await.unwrap();
+    reload_all(&bench).await;
     assert!(
         matches!(access_token(&bench, id).await, Err(TokenError::NeedsAuthorization(why)) if why == "gone")
     );
@@ -679,7 +687,7 @@ async fn a_missing_secret_is_asked_for_and_works_once_entered() {
             .execute(sql, &[sealed.into(), application.into()])
             .await
             .unwrap();
-        reload(bench.as_ref()).await.unwrap();
+        reload_all(&bench).await;
         credentials_changed(&bench, application).await
     };
     let failed = enter("wrong").await;

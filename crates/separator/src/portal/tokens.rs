@@ -290,7 +290,7 @@ fn usable<P: Parts>(app: &P, instance: Uuid) -> Result<Instance, TokenError> {
         ));
     };
     let default = match instance.state {
-        InstanceState::Active => return Ok(instance.clone()),
+        InstanceState::Active => return Ok(Instance::clone(instance)),
         InstanceState::NeedsAuthorization => "The portal must be authorized again.",
         InstanceState::Uninstalled => {
             "The application was removed from the portal: install it again."
@@ -322,7 +322,7 @@ async fn note_problem<P: Parts>(
     }
     let noted = async {
         instances::set_state(app.store(), instance.id, instance.state, Some(problem)).await?;
-        reload(app).await
+        reload(app, instance.id).await
     };
     noted.await.map_err(|error| TokenError::later(&error))
 }
@@ -354,7 +354,7 @@ async fn retry<P: Parts>(app: &Arc<P>, instance: &Instance) -> Result<(), TokenE
     if instance.state == InstanceState::NeedsAuthorization {
         let reset = async {
             instances::set_state(app.store(), instance.id, InstanceState::Active, None).await?;
-            reload(app.as_ref()).await
+            reload(app.as_ref(), instance.id).await
         };
         reset.await.map_err(|error| TokenError::later(&error))?;
     }

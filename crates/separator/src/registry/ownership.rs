@@ -49,7 +49,7 @@ impl Registry {
         }
         for account in self.accounts.values() {
             if part.waba_apps.contains_key(&account.app_id) {
-                part.accounts.insert(account.id, account.clone());
+                part.add_account(account.clone());
             }
         }
         for phone in self.phones.values() {

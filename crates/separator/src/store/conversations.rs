@@ -145,7 +145,7 @@ pub async fn persons(store: &Store, ids: &[Uuid]) -> Result<Vec<Person>, Error> 
 }
 
 /// Stores persons; one that exists gets its new facts.
-pub async fn save_persons(tx: &mut Transaction, persons: Vec<Person>) -> Result<(), Error> {
+pub fn save_persons(tx: &mut Transaction, persons: Vec<Person>) {
     let rows: Vec<Vec<Cell>> = persons
         .into_iter()
         .map(|person| {
@@ -161,18 +161,16 @@ pub async fn save_persons(tx: &mut Transaction, persons: Vec<Person>) -> Result<
             ]
         })
         .collect();
-    tx.execute_rows(
+    tx.write_rows(
         "INSERT INTO persons (id, account_id, user_ref, wa_id, user_id, username, name, created_at) VALUES",
-        &rows,
+        rows,
         "ON CONFLICT (id) DO UPDATE SET wa_id = excluded.wa_id, user_id = excluded.user_id, \
          username = excluded.username, name = excluded.name",
-    )
-    .await?;
-    Ok(())
+    );
 }
 
 /// Points ids at persons.
-pub async fn save_aliases(tx: &mut Transaction, aliases: &[(Alias, Uuid)]) -> Result<(), Error> {
+pub fn save_aliases(tx: &mut Transaction, aliases: &[(Alias, Uuid)]) {
     let rows: Vec<Vec<Cell>> = aliases
         .iter()
         .map(|(alias, person)| {
@@ -181,45 +179,38 @@ pub async fn save_aliases(tx: &mut Transaction, aliases: &[(Alias, Uuid)]) -> Re
             cells
         })
         .collect();
-    tx.execute_rows(
+    tx.write_rows(
         "INSERT INTO aliases (value, kind, account_id, person_id) VALUES",
-        &rows,
+        rows,
         "ON CONFLICT (value, kind, account_id) DO UPDATE SET person_id = excluded.person_id",
-    )
-    .await?;
-    Ok(())
+    );
 }
 
 /// Forgets ids that belong to their person no longer.
-pub async fn delete_aliases(tx: &mut Transaction, aliases: &[Alias]) -> Result<(), Error> {
+pub fn delete_aliases(tx: &mut Transaction, aliases: &[Alias]) {
     for alias in aliases {
-        tx.execute(
+        tx.write(
             "DELETE FROM aliases WHERE value = $1 AND kind = $2 AND account_id = $3",
             &alias.cells(),
-        )
-        .await?;
+        );
     }
-    Ok(())
 }
 
 /// Two rows are one person: the ids of one lead to the other from now on, and so do its conversations with numbers with
 /// which the other has none. These keep the `user.id` that the portal knows, or it would open another chat.
-pub async fn merge_persons(tx: &mut Transaction, from: Uuid, to: Uuid) -> Result<(), Error> {
+pub fn merge_persons(tx: &mut Transaction, from: Uuid, to: Uuid) {
     let cells = [to.into(), from.into()];
-    tx.execute(
+    tx.write(
         "UPDATE aliases SET person_id = $1 WHERE person_id = $2",
         &cells,
-    )
-    .await?;
-    tx.execute(
+    );
+    tx.write(
         "UPDATE conversations SET person_id = $1, \
          user_ref = COALESCE(user_ref, (SELECT p.user_ref FROM persons p WHERE p.id = $2)) \
          WHERE person_id = $2 AND NOT EXISTS \
          (SELECT 1 FROM conversations o WHERE o.person_id = $1 AND o.phone_id = conversations.phone_id)",
         &cells,
-    )
-    .await?;
-    Ok(())
+    );
 }
 
 /// The person of a conversation and the account at which they are known.
@@ -239,26 +230,18 @@ pub async fn person_of(
 }
 
 /// Adds an id to a person unless it leads to somebody already, and keeps the digits for sending.
-pub async fn add_alias(
-    tx: &mut Transaction,
-    alias: &Alias,
-    person: Uuid,
-    wa_id: &str,
-) -> Result<(), Error> {
+pub fn add_alias(tx: &mut Transaction, alias: &Alias, person: Uuid, wa_id: &str) {
     let mut cells = alias.cells().to_vec();
     cells.push(person.into());
-    tx.execute(
+    tx.write(
         "INSERT INTO aliases (value, kind, account_id, person_id) VALUES ($1, $2, $3, $4) \
          ON CONFLICT (value, kind, account_id) DO NOTHING",
         &cells,
-    )
-    .await?;
-    tx.execute(
+    );
+    tx.write(
         "UPDATE persons SET wa_id = $1 WHERE id = $2",
         &[wa_id.into(), person.into()],
-    )
-    .await?;
-    Ok(())
+    );
 }
 
 /// A conversation: one person and one business number.
@@ -325,7 +308,7 @@ pub async fn by_id(store: &Store, ids: &[Uuid]) -> Result<Vec<Conversation>, Err
 }
 
 /// Stores conversations; one that exists gets its new facts.
-pub async fn save(tx: &mut Transaction, conversations: Vec<Conversation>) -> Result<(), Error> {
+pub fn save(tx: &mut Transaction, conversations: Vec<Conversation>) {
     let rows: Vec<Vec<Cell>> = conversations
         .into_iter()
         .map(|conversation| {
@@ -340,32 +323,25 @@ pub async fn save(tx: &mut Transaction, conversations: Vec<Conversation>) -> Res
             ]
         })
         .collect();
-    tx.execute_rows(
+    tx.write_rows(
         "INSERT INTO conversations (id, phone_id, person_id, chat_ref, im_chat_id, last_inbound_at, created_at) VALUES",
-        &rows,
+        rows,
         "ON CONFLICT (id) DO UPDATE SET im_chat_id = COALESCE(excluded.im_chat_id, conversations.im_chat_id), \
          last_inbound_at = COALESCE(excluded.last_inbound_at, conversations.last_inbound_at)",
-    )
-    .await?;
-    Ok(())
+    );
 }
 
 /// Remembers under which ids a portal keeps conversations.
-pub async fn set_portal_chats(
-    tx: &mut Transaction,
-    chats: &[(Uuid, i64, Option<String>)],
-) -> Result<(), Error> {
+pub fn set_portal_chats(tx: &mut Transaction, chats: &[(Uuid, i64, Option<String>)]) {
     let rows: Vec<Vec<Cell>> = chats
         .iter()
         .map(|(id, chat, session)| vec![(*id).into(), (*chat).into(), session.clone().into()])
         .collect();
-    tx.execute_rows(
+    tx.write_rows(
         "UPDATE conversations SET im_chat_id = v.column2, session_id = v.column3 FROM (VALUES",
-        &rows,
+        rows,
         ") AS v WHERE conversations.id = v.column1",
-    )
-    .await?;
-    Ok(())
+    );
 }
 
 /// Something that is done once, however often it is asked for.
@@ -410,14 +386,12 @@ pub async fn done_before(store: &Store, deeds: &[Deed]) -> Result<HashSet<Deed>,
 }
 
 /// Records that something was done; refused by the database if it was done before.
-pub async fn record_done(tx: &mut Transaction, deeds: &[Deed], at: Millis) -> Result<(), Error> {
+pub fn record_done(tx: &mut Transaction, deeds: &[Deed], at: Millis) {
     let rows: Vec<Vec<Cell>> = deeds
         .iter()
         .map(|deed| vec![Cell::Bytes(deed.0.to_vec()), at.0.into()])
         .collect();
-    tx.execute_rows("INSERT INTO done (key, at) VALUES", &rows, "")
-        .await?;
-    Ok(())
+    tx.write_rows("INSERT INTO done (key, at) VALUES", rows, "");
 }
 
 #[cfg(test)]

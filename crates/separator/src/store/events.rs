@@ -46,7 +46,7 @@ pub struct Kept {
 }
 
 /// Keeps callbacks; one that is kept already gets the new reason.
-pub async fn keep(tx: &mut Transaction, kept: Vec<Kept>) -> Result<(), Error> {
+pub fn keep(tx: &mut Transaction, kept: Vec<Kept>) {
     let rows: Vec<Vec<Cell>> = kept
         .into_iter()
         .map(|kept| {
@@ -62,14 +62,12 @@ pub async fn keep(tx: &mut Transaction, kept: Vec<Kept>) -> Result<(), Error> {
             ]
         })
         .collect();
-    tx.execute_rows(
+    tx.write_rows(
         "INSERT INTO events (id, source, owner_id, received_at, state, error, phone_number_id, body) VALUES",
-        &rows,
+        rows,
         "ON CONFLICT (id) DO UPDATE SET state = excluded.state, error = excluded.error, \
          phone_number_id = excluded.phone_number_id",
-    )
-    .await?;
-    Ok(())
+    );
 }
 
 /// Puts the callbacks that wait for a number back among the receipts; gives how many there were.

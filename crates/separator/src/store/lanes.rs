@@ -184,9 +184,9 @@ pub struct NewTask {
 }
 
 /// Puts tasks at the end of their lanes, in the order given.
-pub async fn enqueue(tx: &mut Transaction, tasks: &[NewTask]) -> Result<(), Error> {
+pub fn enqueue(tx: &mut Transaction, tasks: &[NewTask]) {
     if tasks.is_empty() {
-        return Ok(());
+        return;
     }
     let mut order: Vec<(Uuid, Side)> = Vec::new();
     let mut lanes: HashMap<(Uuid, Side), (&NewTask, i64)> = HashMap::new();
@@ -217,44 +217,39 @@ pub async fn enqueue(tx: &mut Transaction, tasks: &[NewTask]) -> Result<(), Erro
             ]
         })
         .collect();
-    let answers = tx
-        .fetch_rows(
-            "INSERT INTO lanes (id, side, phone_id, priority, due_at, head_seq, next_seq) VALUES",
-            &rows,
-            "ON CONFLICT (id, side) DO UPDATE SET next_seq = lanes.next_seq + excluded.next_seq \
-             RETURNING id, side, next_seq",
-        )
-        .await?;
-    let mut next: HashMap<(Uuid, Side), i64> = HashMap::new();
-    for row in &answers {
-        let key = (row.id("id")?, Side::parse(&row.text("side")?));
-        let count = lanes.get(&key).map_or(0, |(_, count)| *count);
-        next.insert(key, row.number("next_seq")? - count);
-    }
+    tx.write_rows(
+        "INSERT INTO lanes (id, side, phone_id, priority, due_at, head_seq, next_seq) VALUES",
+        rows,
+        "ON CONFLICT (id, side) DO UPDATE SET next_seq = lanes.next_seq + excluded.next_seq",
+    );
+    // The lanes have been moved on by all their tasks: each stands so far before its lane's next number.
+    let mut before_next: HashMap<(Uuid, Side), i64> = lanes
+        .into_iter()
+        .map(|(key, (_, count))| (key, count))
+        .collect();
     let mut rows = Vec::with_capacity(tasks.len());
     for task in tasks {
-        let seq = next.entry((task.lane, task.side)).or_default();
+        let back = before_next.entry((task.lane, task.side)).or_default();
         rows.push(vec![
             task.id.into(),
             task.lane.into(),
             task.side.as_str().into(),
-            (*seq).into(),
+            (*back).into(),
             task.phone.into(),
             task.message.into(),
             task.media.into(),
             task.created_at.0.into(),
-            0_i64.into(),
             payload(&task.task).into(),
         ]);
-        *seq += 1;
+        *back -= 1;
     }
-    tx.execute_rows(
-        "INSERT INTO outbox (id, lane, side, seq, phone_id, message_id, media_id, created_at, attempts, payload) VALUES",
-        &rows,
-        "",
-    )
-    .await?;
-    Ok(())
+    tx.write_rows(
+        "INSERT INTO outbox (id, lane, side, seq, phone_id, message_id, media_id, created_at, attempts, payload) \
+         SELECT v.column1, v.column2, v.column3, l.next_seq - v.column4, v.column5, v.column6, v.column7, v.column8, 0, \
+         v.column9 FROM (VALUES",
+        rows,
+        ") AS v JOIN lanes l ON l.id = v.column2 AND l.side = v.column3",
+    );
 }
 
 fn payload(task: &Task) -> String {
@@ -495,12 +490,11 @@ fn read_claimed(row: &Row) -> Result<Claimed, Error> {
 }
 
 /// Records that tries begin.
-pub async fn mark_started(tx: &mut Transaction, rows: &[Uuid], at: Millis) -> Result<(), Error> {
+pub fn mark_started(tx: &mut Transaction, rows: &[Uuid], at: Millis) {
     let keys: Vec<Cell> = rows.iter().map(|id| Cell::Id(*id)).collect();
     // The time is ours; it is written into the text because the list takes the placeholders.
     let sql = format!("UPDATE outbox SET started_at = {} WHERE id IN", at.0);
-    tx.execute_in(&sql, &keys).await?;
-    Ok(())
+    tx.write_in(&sql, &keys);
 }
 
 /// How a row's try ended, as the store needs to know it.
@@ -534,11 +528,7 @@ struct After {
 }
 
 /// Writes how tries ended; in the caller's transaction, together with their effects.
-pub async fn settle(
-    tx: &mut Transaction,
-    endings: &[(&Claimed, Ending)],
-    now: Millis,
-) -> Result<(), Error> {
+pub fn settle(tx: &mut Transaction, endings: &[(&Claimed, Ending)], now: Millis) {
     let mut gone = Vec::new();
     let mut dead = Vec::new();
     let mut later = Vec::new();
@@ -581,23 +571,20 @@ pub async fn settle(
             }
         }
     }
-    tx.execute_rows(
+    tx.write_rows(
         "INSERT INTO dead_letters (id, lane, side, phone_id, message_id, media_id, created_at, attempts, died_at, \
          reason, payload) SELECT o.id, o.lane, o.side, o.phone_id, o.message_id, o.media_id, o.created_at, o.attempts, \
          v.column2, v.column3, o.payload FROM outbox o JOIN (VALUES",
-        &dead,
+        dead,
         ") AS v ON v.column1 = o.id WHERE true ON CONFLICT (id) DO NOTHING",
-    )
-    .await?;
-    tx.execute_in("DELETE FROM outbox WHERE id IN", &gone)
-        .await?;
-    tx.execute_rows(
+    );
+    tx.write_in("DELETE FROM outbox WHERE id IN", &gone);
+    tx.write_rows(
         "UPDATE outbox SET attempts = attempts + v.column2, \
          started_at = CASE WHEN v.column3 THEN started_at ELSE NULL END FROM (VALUES",
-        &later,
+        later,
         ") AS v WHERE outbox.id = v.column1",
-    )
-    .await?;
+    );
     let mut keys: Vec<((Uuid, Side), After)> = lanes.into_iter().collect();
     keys.sort_unstable_by_key(|((lane, side), _)| (*lane, side.as_str()));
     let rows: Vec<Vec<Cell>> = keys
@@ -612,28 +599,20 @@ pub async fn settle(
             ]
         })
         .collect();
-    tx.execute_rows(
+    tx.write_rows(
         "UPDATE lanes SET head_seq = v.column3, due_at = v.column4 FROM (VALUES",
-        &rows,
+        rows,
         ") AS v WHERE lanes.id = v.column1 AND lanes.side = v.column2",
-    )
-    .await?;
+    );
     let ids: Vec<Cell> = keys.iter().map(|((lane, _), _)| Cell::Id(*lane)).collect();
-    tx.execute_in(
+    tx.write_in(
         "DELETE FROM lanes WHERE head_seq >= next_seq AND id IN",
         &ids,
-    )
-    .await?;
-    Ok(())
+    );
 }
 
 /// Makes lanes due now.
-pub async fn make_due(
-    tx: &mut Transaction,
-    side: Side,
-    lanes: &[Uuid],
-    now: Millis,
-) -> Result<(), Error> {
+pub fn make_due(tx: &mut Transaction, side: Side, lanes: &[Uuid], now: Millis) {
     let keys: Vec<Cell> = lanes.iter().map(|lane| Cell::Id(*lane)).collect();
     let sql = format!(
         "UPDATE lanes SET due_at = {} WHERE side = '{}' AND due_at > {} AND id IN",
@@ -641,21 +620,17 @@ pub async fn make_due(
         side.as_str(),
         now.0
     );
-    tx.execute_in(&sql, &keys).await?;
-    Ok(())
+    tx.write_in(&sql, &keys);
 }
 
 /// Takes the confirmations of messages away: what failed is not confirmed.
-pub async fn drop_confirmations(tx: &mut Transaction, messages: &[Uuid]) -> Result<(), Error> {
+pub fn drop_confirmations(tx: &mut Transaction, messages: &[Uuid]) {
     let keys: Vec<Cell> = messages.iter().map(|message| Cell::Id(*message)).collect();
-    tx.execute_in(
+    tx.write_in(
         "DELETE FROM outbox WHERE side = 'portal' AND lane IN",
         &keys,
-    )
-    .await?;
-    tx.execute_in("DELETE FROM lanes WHERE side = 'portal' AND id IN", &keys)
-        .await?;
-    Ok(())
+    );
+    tx.write_in("DELETE FROM lanes WHERE side = 'portal' AND id IN", &keys);
 }
 
 /// Puts a dead letter back at the end of its lane, and its message on its way; gives the number and side to wake.
@@ -697,19 +672,17 @@ pub async fn replay(
         created_at: now,
         task,
     };
-    tx.execute("DELETE FROM dead_letters WHERE id = $1", &[id.into()])
-        .await?;
+    tx.write("DELETE FROM dead_letters WHERE id = $1", &[id.into()]);
     if let Some(media) = new.media {
-        tx.execute(
+        tx.write(
             "UPDATE media SET state = 'pending', attempts = 0, due_at = $1, error = NULL \
              WHERE id = $2 AND state = 'failed'",
             &[now.0.into(), media.into()],
-        )
-        .await?;
+        );
     }
-    enqueue(&mut tx, &[new]).await?;
+    enqueue(&mut tx, &[new]);
     if let Some(message) = message {
-        messages::requeue(&mut tx, message, now, journey).await?;
+        messages::requeue(&mut tx, message, now, journey);
     }
     tx.commit().await?;
     Ok(Some((phone, side)))

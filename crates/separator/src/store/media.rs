@@ -135,7 +135,7 @@ pub struct Arrived {
 }
 
 /// Puts files among those to be fetched; they are due at once.
-pub async fn insert(tx: &mut Transaction, files: &[NewMedia]) -> Result<(), Error> {
+pub fn insert(tx: &mut Transaction, files: &[NewMedia]) {
     let rows: Vec<Vec<Cell>> = files
         .iter()
         .map(|file| {
@@ -152,13 +152,11 @@ pub async fn insert(tx: &mut Transaction, files: &[NewMedia]) -> Result<(), Erro
             ]
         })
         .collect();
-    tx.execute_rows(
+    tx.write_rows(
         "INSERT INTO media (id, phone_id, source, name, mime_type, state, attempts, due_at, created_at) VALUES",
-        &rows,
+        rows,
         "",
-    )
-    .await?;
-    Ok(())
+    );
 }
 
 fn source_text(source: &Source) -> String {
@@ -219,8 +217,8 @@ pub async fn get(store: &Store, id: Uuid) -> Result<Option<Stored>, Error> {
 }
 
 /// Says that a file lies on disk.
-pub async fn ready(tx: &mut Transaction, id: Uuid, arrived: &Arrived) -> Result<(), Error> {
-    tx.execute(
+pub fn ready(tx: &mut Transaction, id: Uuid, arrived: &Arrived) {
+    tx.write(
         "UPDATE media SET state = 'ready', size = $2, name = $3, mime_type = $4, error = NULL \
          WHERE id = $1 AND state = 'pending'",
         &[
@@ -229,20 +227,16 @@ pub async fn ready(tx: &mut Transaction, id: Uuid, arrived: &Arrived) -> Result<
             arrived.name.as_str().into(),
             arrived.mime_type.clone().into(),
         ],
-    )
-    .await?;
-    Ok(())
+    );
 }
 
 /// Gives a file up and keeps the reason.
-pub async fn failed(tx: &mut Transaction, id: Uuid, reason: &str) -> Result<(), Error> {
-    tx.execute(
+pub fn failed(tx: &mut Transaction, id: Uuid, reason: &str) {
+    tx.write(
         "UPDATE media SET state = 'failed', attempts = attempts + 1, error = $2 \
          WHERE id = $1 AND state = 'pending'",
         &[id.into(), reason.into()],
-    )
-    .await?;
-    Ok(())
+    );
 }
 
 /// Puts a file off after a try that failed, and keeps the reason.

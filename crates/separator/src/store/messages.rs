@@ -198,7 +198,7 @@ pub struct NewMessage {
 }
 
 /// Stores new messages.
-pub async fn insert(tx: &mut Transaction, messages: Vec<NewMessage>) -> Result<(), Error> {
+pub fn insert(tx: &mut Transaction, messages: Vec<NewMessage>) {
     let rows: Vec<Vec<Cell>> = messages
         .into_iter()
         .map(|message| {
@@ -222,14 +222,12 @@ pub async fn insert(tx: &mut Transaction, messages: Vec<NewMessage>) -> Result<(
             ]
         })
         .collect();
-    tx.execute_rows(
+    tx.write_rows(
         "INSERT INTO messages (id, phone_id, conversation_id, direction, origin, peer, kind, text, state, wamid, \
          im_chat_id, im_message_id, media_id, created_at, updated_at, journey) VALUES",
-        &rows,
+        rows,
         "",
-    )
-    .await?;
-    Ok(())
+    );
 }
 
 /// A change to a message.
@@ -267,7 +265,7 @@ impl Change {
 }
 
 /// Writes changes; several changes of one message are folded into one.
-pub async fn change(tx: &mut Transaction, changes: Vec<Change>) -> Result<(), Error> {
+pub fn change(tx: &mut Transaction, changes: Vec<Change>) {
     let mut folded: Vec<Change> = Vec::with_capacity(changes.len());
     let mut places = std::collections::HashMap::new();
     for change in changes {
@@ -306,9 +304,7 @@ pub async fn change(tx: &mut Transaction, changes: Vec<Change>) -> Result<(), Er
          updated_at = v.column6, \
          journey = messages.journey || v.column7 FROM (VALUES"
     );
-    tx.execute_rows(&head, &rows, ") AS v WHERE messages.id = v.column1")
-        .await?;
-    Ok(())
+    tx.write_rows(&head, rows, ") AS v WHERE messages.id = v.column1");
 }
 
 /// What an edit made of a message.
@@ -323,13 +319,8 @@ pub struct Retold {
 }
 
 /// A message says something else now: its author edited it. What answers it later quotes the new words.
-pub async fn retell(
-    tx: &mut Transaction,
-    retold: &Retold,
-    at: Millis,
-    journey: Journey,
-) -> Result<(), Error> {
-    tx.execute(
+pub fn retell(tx: &mut Transaction, retold: &Retold, at: Millis, journey: Journey) {
+    tx.write(
         "UPDATE messages SET text = $1, edited_at = $2, updated_at = $3, journey = journey || $4 WHERE id = $5",
         &[
             retold.text.as_str().into(),
@@ -338,24 +329,15 @@ pub async fn retell(
             journey.into_text().into(),
             retold.id.into(),
         ],
-    )
-    .await?;
-    Ok(())
+    );
 }
 
 /// Puts a message back on its way, whatever its state.
-pub async fn requeue(
-    tx: &mut Transaction,
-    id: Uuid,
-    at: Millis,
-    journey: Journey,
-) -> Result<(), Error> {
-    tx.execute(
+pub fn requeue(tx: &mut Transaction, id: Uuid, at: Millis, journey: Journey) {
+    tx.write(
         "UPDATE messages SET state = 'queued', error = NULL, updated_at = $1, journey = journey || $2 WHERE id = $3",
         &[at.0.into(), journey.into_text().into(), id.into()],
-    )
-    .await?;
-    Ok(())
+    );
 }
 
 /// What intake needs to know of a message that something refers to.

@@ -75,12 +75,11 @@ impl Receipt {
 pub async fn commit(store: &Store, receipts: Vec<Receipt>) -> Result<(), Error> {
     let rows: Vec<Vec<Cell>> = receipts.into_iter().map(Receipt::cells).collect();
     let mut tx = store.begin().await?;
-    tx.execute_rows(
+    tx.write_rows(
         "INSERT INTO receipts (id, source, owner_id, received_at, size, body) VALUES",
-        &rows,
+        rows,
         "",
-    )
-    .await?;
+    );
     tx.commit().await
 }
 
@@ -116,11 +115,9 @@ pub async fn oldest(store: &Store, limit: i64, bytes: i64) -> Result<Vec<Receipt
 }
 
 /// Takes translated receipts away; in the transaction of their effect.
-pub async fn delete(tx: &mut Transaction, ids: &[Uuid]) -> Result<(), Error> {
+pub fn delete(tx: &mut Transaction, ids: &[Uuid]) {
     let keys: Vec<Cell> = ids.iter().map(|id| Cell::Id(*id)).collect();
-    tx.execute_in("DELETE FROM receipts WHERE id IN", &keys)
-        .await?;
-    Ok(())
+    tx.write_in("DELETE FROM receipts WHERE id IN", &keys);
 }
 
 /// The largest id the store holds, so that new ids stay above it even if the clock was set back.

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{Error, Row, Store};
 use crate::{
-    registry::{self, Account, BitrixApp, Instance, Phone, Site, WabaApp},
+    registry::{self, Account, BitrixApp, Instance, Part, Phone, Site, WabaApp},
     seal::Sealer,
     secret::Secret,
     time::Millis,
@@ -92,14 +92,27 @@ pub async fn waba_apps(store: &Store, sealer: &Sealer) -> Result<Vec<WabaApp>, E
         .collect()
 }
 
-/// All WhatsApp Business accounts.
-pub async fn accounts(store: &Store, sealer: &Sealer) -> Result<Vec<Account>, Error> {
-    let rows = store
-        .fetch(
-            "SELECT id, app_id, waba_id, access_token, name, subscribed, created_at FROM waba_accounts",
-            &[],
-        )
-        .await?;
+/// The rows of a part: `sql` goes on with `WHERE` and the column that tells the part, if the table has one for it.
+async fn rows_of(store: &Store, sql: &str, part: Option<(&str, Uuid)>) -> Result<Vec<Row>, Error> {
+    match part {
+        None => store.fetch(sql, &[]).await,
+        Some((column, id)) => {
+            let sql = format!("{sql} WHERE {column} = $1");
+            store.fetch(&sql, &[id.into()]).await
+        }
+    }
+}
+
+/// The WhatsApp Business accounts of a part.
+pub async fn accounts(store: &Store, sealer: &Sealer, part: Part) -> Result<Vec<Account>, Error> {
+    const SQL: &str =
+        "SELECT id, app_id, waba_id, access_token, name, subscribed, created_at FROM waba_accounts";
+    let only = match part {
+        Part::All => None,
+        Part::Account(id) => Some(("id", id)),
+        Part::Phone(_) | Part::Instance(_) => return Ok(Vec::new()),
+    };
+    let rows = rows_of(store, SQL, only).await?;
     rows.iter()
         .map(|row| {
             let id = row.id("id")?;
@@ -119,15 +132,17 @@ pub async fn accounts(store: &Store, sealer: &Sealer) -> Result<Vec<Account>, Er
         .collect()
 }
 
-/// All numbers.
-pub async fn phones(store: &Store) -> Result<Vec<Phone>, Error> {
-    let rows = store
-        .fetch(
-            "SELECT id, account_id, phone, phone_number_id, instance_id, sms_service, automatic_texts, calling, sip, \
-             sip_hostname, sip_port, connection, connector, line_id, line_name, error, paused, created_at FROM phones",
-            &[],
-        )
-        .await?;
+/// The numbers of a part.
+pub async fn phones(store: &Store, part: Part) -> Result<Vec<Phone>, Error> {
+    const SQL: &str = "SELECT id, account_id, phone, phone_number_id, instance_id, sms_service, automatic_texts, calling, sip, \
+             sip_hostname, sip_port, connection, connector, line_id, line_name, error, paused, created_at FROM phones";
+    let only = match part {
+        Part::All => None,
+        Part::Phone(id) => Some(("id", id)),
+        Part::Account(id) => Some(("account_id", id)),
+        Part::Instance(id) => Some(("instance_id", id)),
+    };
+    let rows = rows_of(store, SQL, only).await?;
     rows.iter()
         .map(|row| {
             Ok(Phone {
@@ -182,15 +197,16 @@ pub async fn bitrix_apps(store: &Store, sealer: &Sealer) -> Result<Vec<BitrixApp
         .collect()
 }
 
-/// All installations, without their access and refresh tokens, which belong to the token keeper.
-pub async fn instances(store: &Store, sealer: &Sealer) -> Result<Vec<Instance>, Error> {
-    let rows = store
-        .fetch(
-            "SELECT id, app_id, member_id, domain, client_endpoint, server_endpoint, application_token, state, \
-             problem, language, scope, calls_per_second, burst, created_at FROM instances",
-            &[],
-        )
-        .await?;
+/// The installations of a part, without their access and refresh tokens, which belong to the token keeper.
+pub async fn instances(store: &Store, sealer: &Sealer, part: Part) -> Result<Vec<Instance>, Error> {
+    const SQL: &str = "SELECT id, app_id, member_id, domain, client_endpoint, server_endpoint, application_token, state, \
+             problem, language, scope, calls_per_second, burst, created_at FROM instances";
+    let only = match part {
+        Part::All => None,
+        Part::Instance(id) => Some(("id", id)),
+        Part::Phone(_) | Part::Account(_) => return Ok(Vec::new()),
+    };
+    let rows = rows_of(store, SQL, only).await?;
     rows.iter()
         .map(|row| {
             let id = row.id("id")?;

@@ -4,7 +4,11 @@
 
 use uuid::Uuid;
 
-use super::{Error, Store};
+use super::{
+    Cell, Error, Row, Store, Transaction,
+    accounts::update,
+    credentials::{NewLink, insert_link},
+};
 use crate::time::Millis;
 
 /// A user to be stored.
@@ -14,25 +18,16 @@ pub struct NewUser<'a> {
     pub id: Uuid,
     /// E-mail address, lower case.
     pub email: &'a str,
+    /// The person's name; may be empty.
+    pub name: &'a str,
+    /// Language code; none: the browser's language.
+    pub language: Option<&'a str>,
     /// Argon2id string; none until the user has chosen a password.
     pub password: Option<&'a str>,
     /// Role, as its `as_str` gives it.
     pub role: &'a str,
     /// When the user was created.
     pub created_at: Millis,
-}
-
-/// A one-time sign-in link to be stored.
-#[derive(Debug)]
-pub struct NewLink<'a> {
-    /// SHA-256 of the token, hexadecimal.
-    pub hash: &'a str,
-    /// Whom it lets in; none: whoever becomes the first administrator.
-    pub user_id: Option<Uuid>,
-    /// What it is for, as its `as_str` gives it.
-    pub kind: &'a str,
-    /// From when on it opens nothing any more.
-    pub expires_at: Millis,
 }
 
 /// An API key to be stored.
@@ -77,30 +72,99 @@ pub async fn insert_user(
     link: Option<&NewLink<'_>>,
 ) -> Result<(), Error> {
     let mut tx = store.begin().await?;
+    insert(&mut tx, user).await?;
+    if let Some(link) = link {
+        insert_link(&mut tx, link).await?;
+    }
+    tx.commit().await
+}
+
+pub(super) async fn insert(tx: &mut Transaction, user: &NewUser<'_>) -> Result<(), Error> {
     tx.execute(
-        "INSERT INTO users (id, email, password, role, created_at) VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO users (id, email, name, language, password, role, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
         &[
             user.id.into(),
             user.email.into(),
+            user.name.into(),
+            user.language.map(str::to_owned).into(),
             user.password.map(str::to_owned).into(),
             user.role.into(),
             user.created_at.0.into(),
         ],
     )
     .await?;
-    if let Some(link) = link {
-        tx.execute(
-            "INSERT INTO links (hash, user_id, kind, expires_at) VALUES ($1, $2, $3, $4)",
-            &[
-                link.hash.into(),
-                link.user_id.into(),
-                link.kind.into(),
-                link.expires_at.0.into(),
-            ],
-        )
+    Ok(())
+}
+
+/// A user as people see it.
+#[derive(Debug, Clone)]
+pub struct User {
+    /// Our id.
+    pub id: Uuid,
+    /// E-mail address.
+    pub email: String,
+    /// The person's name; may be empty.
+    pub name: String,
+    /// Role.
+    pub role: String,
+    /// Language code; none: the browser's language.
+    pub language: Option<String>,
+    /// Whether the user may not sign in.
+    pub disabled: bool,
+    /// Whether a password was chosen.
+    pub has_password: bool,
+    /// Whether a code is needed to sign in.
+    pub totp: bool,
+    /// When the user was made.
+    pub created_at: Millis,
+}
+
+const USER: &str = "SELECT id, email, name, role, language, disabled, password IS NOT NULL AS has_password, \
+                    totp_confirmed, created_at FROM users";
+
+fn user_row(row: &Row) -> Result<User, Error> {
+    Ok(User {
+        id: row.id("id")?,
+        email: row.text("email")?,
+        name: row.text("name")?,
+        role: row.text("role")?,
+        language: row.maybe_text("language")?,
+        disabled: row.flag("disabled")?,
+        has_password: row.flag("has_password")?,
+        totp: row.flag("totp_confirmed")?,
+        created_at: Millis(row.number("created_at")?),
+    })
+}
+
+/// One user.
+pub async fn user(store: &Store, id: Uuid) -> Result<Option<User>, Error> {
+    let row = store
+        .fetch_optional(&format!("{USER} WHERE id = $1"), &[id.into()])
         .await?;
-    }
-    tx.commit().await
+    row.as_ref().map(user_row).transpose()
+}
+
+/// Writes what a user sees and hears; `None` leaves as it is, `Some(None)` brings the browser's language back.
+#[expect(
+    clippy::option_option,
+    reason = "absent, null and a value are three things"
+)]
+pub async fn change_profile(
+    store: &Store,
+    id: Uuid,
+    name: Option<String>,
+    language: Option<Option<String>>,
+) -> Result<bool, Error> {
+    let name = name.map(|name| ("name", Cell::from(name)));
+    let language = language.map(|language| ("language", Cell::from(language)));
+    update(
+        store,
+        "users",
+        id,
+        name.into_iter().chain(language).collect(),
+    )
+    .await
 }
 
 /// The id of the user with this e-mail address (lower case).

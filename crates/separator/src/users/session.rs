@@ -27,10 +27,8 @@ const NOTED: Duration = Duration::from_mins(5);
 
 /// Name of the cookie. The prefix makes browsers take it only over TLS, from this very host and for all paths (RFC 6265bis,
 /// section 4.1.3).
-const COOKIE: &str = "__Host-separator";
-
-/// Name of the cookie on the machine itself, where there is no TLS and the prefix would not be taken.
-const LOCAL_COOKIE: &str = "separator";
+/// Chromium and Firefox take it on the machine itself without TLS as well.
+pub const COOKIE: &str = "__Host-separator";
 
 /// A session that holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,8 +86,8 @@ pub async fn check(store: &Store, now: Millis, token: &str) -> Result<Option<Val
 }
 
 /// The token in the cookie of a request.
-pub fn token(headers: &HeaderMap, local: bool) -> Option<&str> {
-    cookie(headers, name(local))
+pub fn token(headers: &HeaderMap) -> Option<&str> {
+    cookie(headers, COOKIE)
 }
 
 /// The value of a cookie.
@@ -104,24 +102,19 @@ pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 /// The cookie that carries a token. It comes back when a browser returns from Facebook's dialog, therefore `Lax`.
-pub fn set_cookie(token: &Secret, local: bool) -> Option<HeaderValue> {
-    header(name(local), token.expose(), ABSOLUTE, local)
+pub fn set_cookie(token: &Secret) -> Option<HeaderValue> {
+    header(COOKIE, token.expose(), ABSOLUTE)
 }
 
 /// The cookie that makes a browser forget its token.
-pub fn forget_cookie(local: bool) -> Option<HeaderValue> {
-    header(name(local), "", Duration::ZERO, local)
-}
-
-fn name(local: bool) -> &'static str {
-    if local { LOCAL_COOKIE } else { COOKIE }
+pub fn forget_cookie() -> Option<HeaderValue> {
+    header(COOKIE, "", Duration::ZERO)
 }
 
 /// A cookie that scripts cannot read. Nothing where the value has characters that no header may have.
-pub(super) fn header(name: &str, value: &str, age: Duration, local: bool) -> Option<HeaderValue> {
-    let secure = if local { "" } else { "; Secure" };
+pub(super) fn header(name: &str, value: &str, age: Duration) -> Option<HeaderValue> {
     let seconds = age.as_secs();
-    let text = format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
+    let text = format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax; Secure");
     let mut header: HeaderValue = text.parse().ok()?;
     header.set_sensitive(true);
     Some(header)
@@ -135,18 +128,13 @@ mod tests {
 
     #[test]
     fn the_cookie_is_for_this_host_alone_and_for_no_script() {
-        let far = set_cookie(&Secret::new("t0ken"), false).unwrap();
+        let cookie = set_cookie(&Secret::new("t0ken")).unwrap();
         assert_eq!(
-            far.to_str().unwrap(),
+            cookie.to_str().unwrap(),
             "__Host-separator=t0ken; Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax; Secure"
         );
-        assert!(far.is_sensitive());
-        let near = set_cookie(&Secret::new("t0ken"), true).unwrap();
-        assert_eq!(
-            near.to_str().unwrap(),
-            "separator=t0ken; Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax"
-        );
-        let gone = forget_cookie(false).unwrap();
+        assert!(cookie.is_sensitive());
+        let gone = forget_cookie().unwrap();
         assert!(gone.to_str().unwrap().contains("=; Path=/; Max-Age=0;"));
     }
 
@@ -157,10 +145,9 @@ mod tests {
             header::COOKIE,
             "a=b; __Host-separator=t0ken".parse().unwrap(),
         );
-        headers.append(header::COOKIE, "separator=l0cal".parse().unwrap());
-        assert_eq!(token(&headers, false), Some("t0ken"));
-        assert_eq!(token(&headers, true), Some("l0cal"));
+        headers.append(header::COOKIE, "separator=other".parse().unwrap());
+        assert_eq!(token(&headers), Some("t0ken"));
         headers.remove(header::COOKIE);
-        assert_eq!(token(&headers, true), None);
+        assert_eq!(token(&headers), None);
     }
 }

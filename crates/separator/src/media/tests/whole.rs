@@ -149,9 +149,7 @@ async fn a_file_is_fetched_and_handed_out_and_one_that_is_gone_is_given_up() {
         ..file(0x78, 10)
     };
     let mut tx = app.store.begin().await.unwrap();
-    insert(&mut tx, &[photo.clone(), lost.clone()])
-        .await
-        .unwrap();
+    insert(&mut tx, &[photo.clone(), lost.clone()]);
     tx.commit().await.unwrap();
 
     let link = link(&app, &phone, photo.id, "photo.jpg");

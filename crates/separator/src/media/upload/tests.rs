@@ -118,8 +118,8 @@ impl Rig {
             mime_type: None,
         };
         let mut tx = store.begin().await.unwrap();
-        insert(&mut tx, &[file]).await.unwrap();
-        ready(&mut tx, MEDIA, &arrived).await.unwrap();
+        insert(&mut tx, &[file]);
+        ready(&mut tx, MEDIA, &arrived);
         tx.commit().await.unwrap();
         let (client, received) = graph().await;
         Self {

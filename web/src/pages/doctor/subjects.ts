@@ -1,0 +1,16 @@
+import type { DoctorCheck } from "@/api/guide";
+
+/** Where the pages of things are, by the kind that the doctor calls them. */
+const PAGES: Record<string, string> = {
+  site: "/sites",
+  waba_app: "/waba/apps",
+  account: "/waba/accounts",
+  phone: "/waba/phones",
+  instance: "/bitrix/instances",
+};
+
+/** The page of what a check is about; none for the installation. */
+export function pageOf({ kind, id }: DoctorCheck["subject"]): string | null {
+  const base = PAGES[kind];
+  return base === undefined || id === "" ? null : `${base}/${id}`;
+}
