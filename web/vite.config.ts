@@ -2,7 +2,7 @@ import { fileURLToPath } from "node:url";
 import kit from "@bitrix24/b24ui-nuxt/vite";
 import vue from "@vitejs/plugin-vue";
 import { defineConfig } from "vite";
-import { help } from "./help";
+import { help } from "./help.ts";
 
 /** Where the API answers while pages are worked on: `separator sandbox --port 8080`. */
 const server = process.env.SEPARATOR_DEV_SERVER ?? "http://127.0.0.1:8080";

@@ -18,6 +18,7 @@ mod both_ways;
 mod calling;
 mod commands;
 mod crash;
+mod doctor;
 mod doors;
 mod house;
 mod identity;

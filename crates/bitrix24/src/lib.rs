@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod app;
+pub mod bizproc;
 pub mod client;
 pub mod connector;
 pub mod event_handlers;
@@ -11,6 +12,7 @@ mod loose;
 pub mod markup;
 pub mod oauth;
 mod secret;
+pub mod sms;
 
 pub use client::{Answer, Call, Class, Error, Obstacle, Portal};
 pub use lines::LineId;

@@ -19,6 +19,7 @@
 //! # }
 //! ```
 
+mod ailments;
 mod api;
 mod calling;
 mod clock;

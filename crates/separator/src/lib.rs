@@ -14,6 +14,8 @@ pub mod person;
 
 pub mod compose;
 
+pub mod window;
+
 pub mod portal;
 
 pub mod account;
@@ -25,6 +27,9 @@ pub mod calling;
 pub mod store;
 
 pub mod registry;
+
+pub mod doctor;
+pub mod overview;
 
 pub mod api;
 pub mod users;

@@ -14,6 +14,7 @@
 pub mod call;
 pub mod install;
 pub mod link;
+mod orders;
 pub mod publish;
 pub mod publisher;
 pub mod tokens;
@@ -175,6 +176,12 @@ fn authorization_server<P: Parts>(
 /// The authorization server of an installation.
 fn server_of<P: Parts>(app: &P, instance: &Instance) -> Result<AuthorizationServer, OAuthError> {
     authorization_server(app, Url::parse(&instance.server_endpoint).ok().as_ref())
+}
+
+/// Where a portal sends the events of an application, given the base address of the application's site.
+pub(crate) fn events_url(base: &str, client_id: &str) -> String {
+    let client_id: String = url::form_urlencoded::byte_serialize(client_id.as_bytes()).collect();
+    format!("{base}/api/bitrix/?app-id={client_id}")
 }
 
 /// Host of an address in lower case, with the port where it is not the usual one of its scheme.

@@ -7,6 +7,7 @@
 pub mod bitrix;
 pub mod keys;
 pub mod meta;
+pub mod orders;
 pub(crate) mod origin;
 pub mod pressure;
 

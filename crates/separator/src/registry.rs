@@ -3,6 +3,7 @@
 //! The store is the truth. Whoever changes it calls [`Directory::refresh`] afterwards, with what was changed, or
 //! [`Directory::reload`] where that is more than a part; readers take a snapshot and keep it for one piece of work.
 
+pub mod meta;
 mod ownership;
 
 use std::{
@@ -39,13 +40,14 @@ pub struct Site {
 impl Site {
     /// Base address without a trailing slash. Loopback hosts speak plain HTTP, all others HTTPS.
     pub fn base_url(&self) -> String {
-        let scheme = if is_loopback(&self.domain) {
-            "http"
-        } else {
-            "https"
-        };
-        format!("{scheme}://{}", self.domain)
+        base_url_of(&self.domain)
     }
+}
+
+/// Base address of a domain without a trailing slash; see [`Site::base_url`].
+pub fn base_url_of(domain: &str) -> String {
+    let scheme = if is_loopback(domain) { "http" } else { "https" };
+    format!("{scheme}://{domain}")
 }
 
 /// Whether a host, with or without a port, is the machine itself.
@@ -199,6 +201,64 @@ pub struct Phone {
     pub created_at: Millis,
 }
 
+/// How a number speaks to customers outside the 24 hours, and what it does with what Bitrix24 has it send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Messaging {
+    /// Language of templates where a code names none and the portal's language does not decide.
+    pub default_language: Option<String>,
+    /// The template in whose body a text goes out that may not go by itself.
+    pub wrapper: Option<TemplateRef>,
+    /// What becomes of an operator's text outside the 24 hours.
+    pub outside_window: OutsideWindow,
+    /// Whether operators see in their chat what was sent as an SMS or by a robot.
+    pub mirror: bool,
+}
+
+/// A template that was chosen in the settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateRef {
+    /// Its name.
+    pub name: String,
+    /// Its language; found as for a code where none is given.
+    pub language: Option<String>,
+}
+
+/// What becomes of an operator's text outside the 24 hours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutsideWindow {
+    /// It waits, and the operator is told.
+    Hold,
+    /// The wrapper template is sent at once: with the text where it takes one value; else the text waits for the answer.
+    Template,
+}
+
+impl OutsideWindow {
+    /// As stored and as the API says it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hold => "hold",
+            Self::Template => "template",
+        }
+    }
+
+    /// The choice that is stored as `text`.
+    pub fn parse(text: &str) -> Self {
+        if text == "template" {
+            Self::Template
+        } else {
+            Self::Hold
+        }
+    }
+}
+
+/// What holds for a number for which nobody chose anything.
+static USUAL_MESSAGING: Messaging = Messaging {
+    default_language: None,
+    wrapper: None,
+    outside_window: OutsideWindow::Hold,
+    mirror: true,
+};
+
 /// A Bitrix24 application.
 #[derive(Debug, Clone)]
 pub struct BitrixApp {
@@ -268,8 +328,10 @@ pub struct Instance {
     pub state: InstanceState,
     /// What is wrong, in one sentence.
     pub problem: Option<String>,
-    /// Language of the portal.
+    /// Language in which its operators are spoken to.
     pub language: Language,
+    /// The portal's own language code, such as `de`.
+    pub language_code: String,
     /// Scopes that were granted.
     pub scope: String,
     /// Calls a second that the portal allows.
@@ -298,6 +360,9 @@ pub struct Registry {
     /// What is kept about calls, by the number's id. Whole in every part of the registry: look up only numbers that are
     /// in the part.
     pub calling: Arc<HashMap<Uuid, Arc<Calling>>>,
+    /// What Meta says about apps, accounts and numbers.
+    pub meta: Arc<meta::MetaFacts>,
+    messaging: HashMap<Uuid, Messaging>,
     phones_by_number_id: HashMap<Arc<str>, Uuid>,
     own_numbers: HashSet<Arc<str>>,
     phones_by_instance: HashMap<Uuid, Vec<Uuid>>,
@@ -307,7 +372,10 @@ pub struct Registry {
 
 impl Registry {
     async fn load(store: &Store, sealer: &Sealer) -> Result<Self, store::Error> {
-        let mut registry = Self::default();
+        let mut registry = Self {
+            meta: Arc::new(store::meta::facts(store).await?),
+            ..Self::default()
+        };
         for site in store::setup::sites(store).await? {
             registry.sites.insert(site.id, site);
         }
@@ -321,6 +389,7 @@ impl Registry {
             registry.add_phone(phone);
         }
         registry.calling = Arc::new(store::calling::all(store).await?);
+        registry.messaging = store::messaging::all(store).await?.into_iter().collect();
         for app in store::setup::bitrix_apps(store, sealer).await? {
             registry.bitrix_apps.insert(app.id, app);
         }
@@ -473,6 +542,11 @@ impl Registry {
         self.instances.get(&phone.instance_id?).map(Arc::as_ref)
     }
 
+    /// How a number speaks outside the 24 hours.
+    pub fn messaging_of(&self, phone: Uuid) -> &Messaging {
+        self.messaging.get(&phone).unwrap_or(&USUAL_MESSAGING)
+    }
+
     /// The number behind a portal's connector and line.
     pub fn phone_on_line(&self, instance: Uuid, connector: &str, line: i64) -> Option<&Phone> {
         self.phones_of(instance).find(|phone| {
@@ -576,6 +650,18 @@ impl Directory {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         // Whoever holds a snapshot keeps it as it is.
         Arc::make_mut(&mut *current).replace(part, read);
+        drop(current);
+        self.changed.send_modify(|version| *version += 1);
+        Ok(())
+    }
+
+    /// Reads anew what Meta says about it.
+    pub async fn refresh_meta(&self, store: &Store) -> Result<(), store::Error> {
+        // As above.
+        let _turn = self.loading.lock().await;
+        let facts = Arc::new(store::meta::facts(store).await?);
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::make_mut(&mut *current).meta = facts;
         drop(current);
         self.changed.send_modify(|version| *version += 1);
         Ok(())

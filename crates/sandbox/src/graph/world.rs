@@ -2,6 +2,7 @@
 
 use super::{
     Counters, Customer, Media, Received, Request,
+    ailments::Said,
     clock::{Clock, Mixer, mix},
     escape,
     templates::Template,
@@ -254,6 +255,8 @@ pub struct World {
     pub(super) log: VecDeque<LogEntry>,
     pub(super) counters: Counters,
     pub(super) links: Vec<(String, String)>,
+    /// What is told of objects in place of what is known of them.
+    pub(super) said: Said,
     pub(super) first_app: Arc<str>,
     pub(super) first_account: Arc<str>,
 }
@@ -279,6 +282,7 @@ impl World {
             log: VecDeque::new(),
             counters: Counters::default(),
             links: Vec::new(),
+            said: Said::new(),
             first_app: first_app.into(),
             first_account: first_account.into(),
         }

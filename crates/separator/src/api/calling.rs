@@ -376,7 +376,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation {
         summary: "Files for the telephone server, with the password",
         query: PBX_QUERY,
-        secret: true,
+        secret_answer: true,
         ..Operation::act(
             "/api/v1/waba/phones/{id}/pbx/reveal",
             TAG,

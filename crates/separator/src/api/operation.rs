@@ -52,6 +52,8 @@ pub(super) enum Shape {
     Object(&'static str),
     /// A list of objects described under this name.
     List(&'static str),
+    /// A list of texts.
+    Texts,
     /// Any JSON value.
     Anything,
 }
@@ -278,10 +280,12 @@ pub(super) struct Operation {
     pub(super) location: Option<&'static str>,
     /// Statuses of refusals besides those that every operation of its kind has.
     pub(super) refusals: &'static [u16],
-    /// Whether its answer holds a secret: such an answer is never kept for a caller who comes back.
-    pub(super) secret: bool,
     /// Who may call it.
     pub(super) rule: Rule,
+    /// Whether its answer shows a secret that is not to be kept.
+    pub(super) secret_answer: bool,
+    /// Whether nothing is written into the audit, because the change is a record itself.
+    pub(super) records_itself: bool,
     pub(super) run: fn(Call) -> Running,
 }
 
@@ -307,8 +311,9 @@ impl Operation {
         answers: Answers::Nothing,
         location: None,
         refusals: &[],
-        secret: false,
         rule: Rule::Administrators,
+        secret_answer: false,
+        records_itself: false,
         run: |_| Box::pin(async { Ok(Value::Null) }),
     };
 
@@ -437,7 +442,7 @@ impl Cookies {
 }
 
 /// A request that is known to come from somebody who may make it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Call {
     /// The running program.
     pub(super) app: Arc<App>,

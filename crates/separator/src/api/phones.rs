@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{
     calling::{self, WishChange},
     fields::{self, Fields, Mode},
+    meta,
     operation::{Call, Conflicts, Described, Field, Operation, Outcome, Parameter, Purpose, Shape},
     page::Page,
     problem::Problem,
@@ -172,6 +173,12 @@ const FIELDS: &[Field] = &[
         "",
     ),
     Field::nullable(
+        "meta",
+        Shape::Object("NumberFacts"),
+        "What Meta says about it; null until Meta was asked.",
+        "",
+    ),
+    Field::nullable(
         "paused",
         Shape::Text,
         "Why nothing is sent to Meta for it until somebody acts.",
@@ -332,6 +339,7 @@ pub(super) fn show(registry: &Registry, language: Language, phone: &Phone) -> Va
         "connection": phone.connection.as_str(),
         "line": line,
         "error": phone.error,
+        "meta": meta::number(registry.meta.numbers.get(&phone.id)),
         "paused": phone.paused,
         "created_at": phone.created_at,
     });

@@ -25,6 +25,7 @@ use super::{
     outcome,
     pace::{Bucket, Pace},
     settle::{self, Settled, settle},
+    template, window,
 };
 use crate::{
     account,
@@ -118,9 +119,10 @@ pub(super) async fn run(
             && flights.len() < MOST_SENDS
         {
             match claim(&app, phone, &busy, MOST_SENDS - flights.len()).await {
-                Ok((rows, next_due)) => {
+                Ok((rows, held, next_due)) => {
                     again_at = again_at.min(next_due.unwrap_or(again_at));
-                    let (ready, waiting, wait) = choose(&app, rows, &mut limits, begun);
+                    let (ready, mut waiting, wait) = choose(&app, rows, &mut limits, begun);
+                    waiting.extend(held);
                     if let Some(wait) = wait {
                         again_at = again_at.min(app.clock.now() + wait);
                     }
@@ -177,7 +179,7 @@ async fn claim(
     phone: &Phone,
     busy: &HashSet<Uuid>,
     room: usize,
-) -> Result<(Vec<Claimed>, Option<Millis>), store::Error> {
+) -> Result<(Vec<Claimed>, Vec<Settled>, Option<Millis>), store::Error> {
     let now = app.clock.now();
     let due = lanes::due(&app.store, phone.id, Side::Meta, now, room + busy.len()).await?;
     let mut due: Vec<Uuid> = due
@@ -188,12 +190,32 @@ async fn claim(
     due.truncate(room);
     let next_due = lanes::next_due(&app.store, phone.id, Side::Meta, now).await?;
     if due.is_empty() {
-        return Ok((Vec::new(), next_due));
+        return Ok((Vec::new(), Vec::new(), next_due));
     }
-    Ok((
-        lanes::heads(&app.store, Side::Meta, &due, 1).await?,
-        next_due,
-    ))
+    let rows = lanes::heads(&app.store, Side::Meta, &due, 1).await?;
+    let (rows, held) = without_held(app, rows).await?;
+    Ok((rows, held, next_due))
+}
+
+/// A send whose answer was lost, and of which a status told that only templates are taken: it waits elsewhere.
+async fn without_held(
+    app: &App,
+    rows: Vec<Claimed>,
+) -> Result<(Vec<Claimed>, Vec<Settled>), store::Error> {
+    let mut kept = Vec::with_capacity(rows.len());
+    let mut gone = Vec::new();
+    for row in rows {
+        let waits = match row.message.filter(|_| row.started_at.is_some()) {
+            Some(message) => store::held::get(&app.store, message).await?.is_some(),
+            None => false,
+        };
+        if waits {
+            gone.push(Settled::new(row, Ending::Done));
+        } else {
+            kept.push(row);
+        }
+    }
+    Ok((kept, gone))
 }
 
 /// Tells the rows that can be sent now from those that wait, and how long the number itself has to wait.
@@ -429,8 +451,22 @@ async fn content(
             name,
             language,
             components,
+            header,
+            ..
         } => {
-            let components = (!components.is_null()).then(|| components.clone());
+            let components = match header {
+                Some(header) => template::with_header(app, phone, row, components, header)
+                    .await
+                    .map_err(|trouble| match trouble {
+                        template::Trouble::Told(note) => SendError::Impossible(note),
+                        template::Trouble::Upload(error) => {
+                            let name = row.media.as_ref().map(|media| media.name.clone());
+                            not_uploaded(&name.unwrap_or_default(), error)
+                        }
+                    })?,
+                None => components.clone(),
+            };
+            let components = (!components.is_null()).then_some(components);
             let template = Outgoing::Template {
                 name: name.clone(),
                 language: language.clone(),
@@ -438,7 +474,11 @@ async fn content(
             };
             (None, template)
         }
-        Task::Post { .. } | Task::Update { .. } | Task::Delete { .. } | Task::Confirm(_) => {
+        Task::Post { .. }
+        | Task::Update { .. }
+        | Task::Delete { .. }
+        | Task::Confirm(_)
+        | Task::Report(_) => {
             return Err(SendError::Unsendable("the task is not one for WhatsApp"));
         }
     })
@@ -461,26 +501,7 @@ async fn file(
     }
     let uploaded = media::upload(app, phone, file.id)
         .await
-        .map_err(|error| match error {
-            UploadError::TooLarge { size, limit } => SendError::Impossible(Note::FileTooLarge {
-                name: file.name.clone(),
-                bytes: size,
-                limit,
-            }),
-            UploadError::Gone => SendError::Impossible(Note::OperatorFileLost {
-                name: file.name.clone(),
-                trouble: notes::FileTrouble::Gone,
-            }),
-            // An upload that was cut sent nothing to the customer.
-            UploadError::Meta(
-                whatsapp::Error::Unknown(why) | whatsapp::Error::Unreachable(why),
-            ) => SendError::Meta(whatsapp::Error::Unreachable(why)),
-            UploadError::Meta(error) => SendError::Meta(error),
-            UploadError::Store(error) => SendError::Store(error),
-            UploadError::Disk(error) => SendError::Meta(whatsapp::Error::Unreachable(format!(
-                "the file could not be read here: {error}"
-            ))),
-        })?;
+        .map_err(|error| not_uploaded(&file.name, error))?;
     let kind = match uploaded.kind {
         MediaKind::Image => "image",
         MediaKind::Video => "video",
@@ -495,6 +516,29 @@ async fn file(
         Some(file.name.clone()),
         uploaded.voice,
     ))
+}
+
+fn not_uploaded(name: &str, error: UploadError) -> SendError {
+    match error {
+        UploadError::TooLarge { size, limit } => SendError::Impossible(Note::FileTooLarge {
+            name: name.to_owned(),
+            bytes: size,
+            limit,
+        }),
+        UploadError::Gone => SendError::Impossible(Note::OperatorFileLost {
+            name: name.to_owned(),
+            trouble: notes::FileTrouble::Gone,
+        }),
+        // An upload that was cut sent nothing to the customer.
+        UploadError::Meta(whatsapp::Error::Unknown(why) | whatsapp::Error::Unreachable(why)) => {
+            SendError::Meta(whatsapp::Error::Unreachable(why))
+        }
+        UploadError::Meta(error) => SendError::Meta(error),
+        UploadError::Store(error) => SendError::Store(error),
+        UploadError::Disk(error) => SendError::Meta(whatsapp::Error::Unreachable(format!(
+            "the file could not be read here: {error}"
+        ))),
+    }
 }
 
 fn media_message(
@@ -800,6 +844,10 @@ async fn meta_error(
         }
         Class::Refused | Class::Fix | Class::Later { .. } | Class::Retry { .. } => {
             let code = api.and_then(|api| api.code);
+            if window::is_for(code, &row) {
+                let language = language(app, &row);
+                return window::hold(app, row, language, &why, now).await;
+            }
             let title = api.map_or(why.as_str(), |api| api.headline());
             let details = api.and_then(|api| api.details.clone());
             let text = notes::failure(code, title, details.as_deref(), language(app, &row));

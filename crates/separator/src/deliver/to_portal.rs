@@ -27,6 +27,7 @@ use uuid::Uuid;
 use super::{
     outcome,
     pace::Pace,
+    report::{self, Told},
     settle::{self, Settled, settle},
 };
 use crate::{
@@ -82,6 +83,7 @@ enum Kind {
     Update,
     Delete,
     Confirm,
+    Report,
 }
 
 /// How the portal took the last calls.
@@ -307,7 +309,7 @@ fn sort_out(app: &App, phone: &Phone, rows: Vec<Claimed>, now: Millis, plans: &m
                 follows = true;
                 together.entry(Kind::Post).or_default().push(row);
             }
-            Fit::Go(kind @ (Kind::File | Kind::LookUp)) if first => {
+            Fit::Go(kind @ (Kind::File | Kind::LookUp | Kind::Report)) if first => {
                 plans.calls.push(Planned {
                     phone: phone.clone(),
                     kind,
@@ -373,6 +375,7 @@ fn fit(app: &App, row: &Claimed, now: Millis) -> Fit {
         Task::Update { .. } => Fit::Go(Kind::Update),
         Task::Delete { .. } => Fit::Go(Kind::Delete),
         Task::Confirm(_) => Fit::Go(Kind::Confirm),
+        Task::Report(_) => Fit::Go(Kind::Report),
         // Never written for this side; the call refuses it.
         Task::Text { .. } | Task::File { .. } | Task::Media { .. } | Task::Template { .. } => {
             Fit::Go(Kind::Post)
@@ -481,6 +484,21 @@ async fn fly(
         let mut settled = Vec::new();
         for row in rows {
             settled.push(look_up(&app, &instance, &phone, &pace, row).await);
+        }
+        settled
+    } else if kind == Kind::Report {
+        let mut settled = Vec::new();
+        for row in rows {
+            match report::tell(&app, &instance, &pace, row).await {
+                Told::Settled(one) => settled.push(*one),
+                Told::Failed(row, error, why) => {
+                    let rows = vec![*row];
+                    settled.extend(
+                        failed_call(&app, &instance, &phone, &pace, rows, &error, &why, &mut cut)
+                            .await,
+                    );
+                }
+            }
         }
         settled
     } else {
@@ -620,7 +638,7 @@ async fn request(
                 .collect();
             connector::delete_messages(connector, line, &removals)
         }
-        Kind::Confirm => {
+        Kind::Confirm | Kind::Report => {
             let mut delivered = Vec::new();
             for row in rows {
                 let Task::Confirm(confirm) = &row.task else {
@@ -832,6 +850,9 @@ fn accepted(
         .flatten();
     // What the phone app sent is shown, not delivered, by this.
     let inbound = row.origin.as_deref() == Some("customer");
+    if inbound {
+        app.doctor.proofs.inbound(phone.id, now);
+    }
     let mut settled = Settled::new(row, Ending::Done).tells(
         now,
         inbound.then_some(State::Delivered),

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
-use super::{CONNECTION_ALARM, publish, publisher::Live};
+use super::{CONNECTION_ALARM, orders, publish, publisher::Live};
 use crate::{
     app::App,
     registry::{InstanceState, Part, Phone, Registry},
@@ -86,6 +86,7 @@ async fn relink(
         instances::set_pending(&app.store, number.id).await?;
         app.refresh(Part::Phone(number.id)).await?;
         let live = Live::new(app, old);
+        orders::withdraw(&live, number, old.id).await;
         let withdrawn =
             tokio::time::timeout(LIMIT, publish::withdraw(&live, connector, line)).await;
         let failure = match withdrawn {

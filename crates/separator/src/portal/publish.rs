@@ -13,6 +13,8 @@
 //!
 //! Nobody who is not an administrator gets a connector: the line would look right and half of it would be refused.
 
+pub(super) mod orders;
+
 use std::{fmt, time::Duration};
 
 use bitrix24::{
@@ -180,7 +182,7 @@ pub(super) struct Prepared {
     /// The registered connector.
     pub(super) connector: String,
     /// The installing employee, who answers new lines at first.
-    user: i64,
+    pub(super) user: i64,
     language: &'static str,
 }
 

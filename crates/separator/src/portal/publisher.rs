@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    CONNECTION_ALARM, CallError, PortalState, Trouble, call,
+    CONNECTION_ALARM, CallError, PortalState, Trouble, call, orders,
     publish::{self, Connected, Finding, NumberWish, PortalWish, Prepared, Rest},
     tokens,
 };
@@ -430,9 +430,18 @@ impl<'a> Run<'a> {
             Ok(prepared) => prepared,
             Err(trouble) => return self.all_fail(phones, &trouble).await,
         };
+        let (registry, sealer) = (self.registry, &self.app.sealer);
+        let warning =
+            orders::converge(&self.live, registry, sealer, self.instance, prepared.user).await;
         let mut results = Vec::new();
         for phone in phones {
             let result = match self.connect_one(&prepared, phone).await {
+                Ok(connected) if phone.sms_service && connected.warning.is_none() => {
+                    let connected = Connected {
+                        warning: warning.clone(),
+                    };
+                    self.succeeded(phone, &connected).await
+                }
                 Ok(connected) => self.succeeded(phone, &connected).await,
                 Err(trouble) => Err(trouble),
             };
@@ -471,15 +480,13 @@ impl<'a> Run<'a> {
             ));
         };
         let base = site.base_url();
-        let client_id: String =
-            url::form_urlencoded::byte_serialize(application.client_id.as_bytes()).collect();
         let stored = self
             .registry
             .phones_of(self.instance.id)
             .filter_map(|phone| phone.connector.as_deref());
         Ok(PortalWish {
             connectors: publish::connector_ids(self.instance.id, stored),
-            events_url: format!("{base}/api/bitrix/?app-id={client_id}"),
+            events_url: super::events_url(&base, &application.client_id),
             settings_url: format!("{base}/placement/"),
             language: match self.instance.language {
                 Language::English => "en",

@@ -37,6 +37,7 @@ impl Registry {
     pub fn owned_by(&self, user: Uuid) -> Self {
         let mut part = Self {
             calling: Arc::clone(&self.calling),
+            meta: std::sync::Arc::clone(&self.meta),
             ..Self::default()
         };
         for site in self.sites.values().filter(|site| site.owner == Some(user)) {
@@ -75,6 +76,7 @@ impl Registry {
     pub fn of_portal(&self, instance: Uuid, offered: bool) -> Self {
         let mut part = Self {
             calling: Arc::clone(&self.calling),
+            meta: std::sync::Arc::clone(&self.meta),
             ..Self::default()
         };
         let Some(portal) = self.instances.get(&instance) else {

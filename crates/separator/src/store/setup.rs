@@ -222,6 +222,7 @@ pub async fn instances(store: &Store, sealer: &Sealer, part: Part) -> Result<Vec
                 state: registry::instance_state(&row.text("state")?),
                 problem: row.maybe_text("problem")?,
                 language: Language::from_code(&row.text("language")?),
+                language_code: row.text("language")?,
                 scope: row.text("scope")?,
                 calls_per_second: row.real("calls_per_second")?,
                 burst: row.number("burst")?,

@@ -85,7 +85,7 @@ const en = {
     title: "Set your password",
     lead: "This one-time link signs you in. Choose the password for next time.",
     email: "E-mail",
-    emailHelp: "Only for the first administrator of a new installation; otherwise leave it empty.",
+    emailHelp: "With it you sign in from now on.",
     password: "New password",
     passwordHelp: "At least 8 characters, better more. A sentence is easier to remember than signs.",
     repeat: "The same password again",

@@ -2,7 +2,7 @@
 
 use super::{Access, Call, Outcome, accounts, argument, select, unknown_path};
 use crate::graph::{
-    Shared, calling,
+    Shared, ailments, calling,
     error::GraphError,
     world::{Number, World},
 };
@@ -113,6 +113,7 @@ pub(super) fn show(world: &World, number: &Number, call: &Call) -> Value {
         "country_dial_code": "49",
         "health_status": {"can_send_message": "AVAILABLE", "entities": []},
     });
+    let full = ailments::told(&world.said, &number.id, full);
     select(&full, call.query.get("fields").map(String::as_str), USUAL)
 }
 
