@@ -7,6 +7,7 @@
 
 mod accounts;
 mod alarms;
+mod announcements;
 mod audit;
 mod bitrix_apps;
 mod caller;
@@ -23,6 +24,7 @@ mod idempotency;
 mod instances;
 mod keys;
 mod knocks;
+mod lines;
 mod messages;
 mod messaging;
 mod meta;
@@ -34,6 +36,7 @@ mod phone_messages;
 mod phone_test;
 mod phones;
 mod problem;
+mod publishing;
 mod queue;
 mod rule;
 mod rules;
@@ -89,12 +92,15 @@ fn operations() -> impl Iterator<Item = &'static Operation> {
         templates::OPERATIONS,
         phones::OPERATIONS,
         calling::OPERATIONS,
+        publishing::OPERATIONS,
         messaging::OPERATIONS,
         phone_messages::OPERATIONS,
         phone_test::OPERATIONS,
         conversations::OPERATIONS,
         bitrix_apps::OPERATIONS,
         instances::OPERATIONS,
+        announcements::OPERATIONS,
+        lines::OPERATIONS,
         messages::OPERATIONS,
         events::OPERATIONS,
         queue::OPERATIONS,
@@ -124,12 +130,15 @@ fn objects() -> impl Iterator<Item = &'static Described> {
         templates::OBJECTS,
         phones::OBJECTS,
         calling::OBJECTS,
+        publishing::OBJECTS,
         messaging::OBJECTS,
         phone_messages::OBJECTS,
         phone_test::OBJECTS,
         conversations::OBJECTS,
         bitrix_apps::OBJECTS,
         instances::OBJECTS,
+        announcements::OBJECTS,
+        lines::OBJECTS,
         messages::OBJECTS,
         events::OBJECTS,
         queue::OBJECTS,

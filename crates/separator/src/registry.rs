@@ -193,6 +193,10 @@ pub struct Phone {
     pub line_id: Option<i64>,
     /// The line's name.
     pub line_name: Option<String>,
+    /// An open line that somebody chose for it; without one it has a line of its own.
+    pub chosen_line_id: Option<i64>,
+    /// The portal whose administrators may link it themselves.
+    pub offered_id: Option<Uuid>,
     /// What is wrong.
     pub error: Option<PhoneError>,
     /// Why nothing is sent to Meta for this number until somebody acts; `None` while all is well.
@@ -268,8 +272,8 @@ pub struct BitrixApp {
     pub site_id: Uuid,
     /// Name.
     pub name: String,
-    /// Client id.
-    pub client_id: String,
+    /// Client id; none until it is entered, because Bitrix24 shows it only after the form with our addresses was saved.
+    pub client_id: Option<String>,
     /// Client secret; may be entered after the installation.
     pub client_secret: Option<Secret>,
     /// When it was entered.
@@ -322,8 +326,9 @@ pub struct Instance {
     pub client_endpoint: String,
     /// Base address of its authorization server's REST methods.
     pub server_endpoint: String,
-    /// Proof of origin of every event of this installation.
-    pub application_token: Secret,
+    /// Proof of origin of every event of this installation; none while it is not known, as after an authorization in
+    /// the browser.
+    pub application_token: Option<Secret>,
     /// Whether it can be used.
     pub state: InstanceState,
     /// What is wrong, in one sentence.
@@ -334,6 +339,16 @@ pub struct Instance {
     pub language_code: String,
     /// Scopes that were granted.
     pub scope: String,
+    /// Whether connector, events and placements were bound since the last installation.
+    pub prepared: bool,
+    /// Whether the portal says that the installation is finished; before, it sends no events.
+    pub installed: bool,
+    /// Bitrix24's id of the employee whose tokens are used.
+    pub installer_id: Option<i64>,
+    /// That employee's name.
+    pub installer_name: Option<String>,
+    /// When the authorization server issued the tokens in use.
+    pub refreshed_at: Millis,
     /// Calls a second that the portal allows.
     pub calls_per_second: f64,
     /// Calls at once that the portal allows.

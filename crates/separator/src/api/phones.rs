@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     calling::{address::DEFAULT_PORT, settings::Wish},
-    portal::LinkError,
+    portal::{LineWish, LinkError},
     registry::{Connection, InstanceState, Part, Phone, Registry},
     store::accounts::{self, PhoneChange, PhoneRemoval},
     translate::message::Language,
@@ -166,6 +166,18 @@ const FIELDS: &[Field] = &[
         "connected",
     ),
     Field::nullable("line", Shape::Object("Line"), "The open line.", ""),
+    Field::written(
+        "line",
+        Shape::Whole,
+        "The open line that it is to be on, one that is there on the portal; null gives it its own.",
+        "17",
+    ),
+    Field::optional(
+        "offered_to",
+        Shape::Id,
+        "The portal whose administrators may link it themselves. Linking it offers it to that portal.",
+        "0199f1c2-5555-7a41-9c55-2f0e8b1d6a90",
+    ),
     Field::nullable(
         "error",
         Shape::Object("PhoneError"),
@@ -338,6 +350,7 @@ pub(super) fn show(registry: &Registry, language: Language, phone: &Phone) -> Va
         "automatic_texts": phone.automatic_texts,
         "connection": phone.connection.as_str(),
         "line": line,
+        "offered_to": phone.offered_id,
         "error": phone.error,
         "meta": meta::number(registry.meta.numbers.get(&phone.id)),
         "paused": phone.paused,
@@ -356,6 +369,7 @@ struct Asked {
         reason = "absent, null and a value are three things"
     )]
     instance: Option<Option<Uuid>>,
+    line: LineWish,
 }
 
 fn read(fields: &mut Fields) -> Asked {
@@ -366,10 +380,15 @@ fn read(fields: &mut Fields) -> Asked {
             phone_number_id: fields.required("phone_id", rules::digits),
             sms_service: fields.with_default("sms_service", false, rules::boolean),
             automatic_texts: fields.with_default("automatic_texts", true, rules::boolean),
-            ..PhoneChange::default()
+            offered_id: fields.optional("offered_to", fields::id),
         },
         wish: WishChange::read(fields),
         instance: fields.optional("instance", fields::id),
+        line: match fields.optional("line", rules::whole(1, i64::MAX)) {
+            None => LineWish::Unchanged,
+            Some(None) => LineWish::Own,
+            Some(Some(line)) => LineWish::Chosen(line),
+        },
     }
 }
 
@@ -415,6 +434,18 @@ fn conflicts(registry: &View, asked: &Asked, own: Option<Uuid>) -> Conflicts {
             }
             Some(_) => {}
         }
+    }
+    if let Some(Some(offered)) = change.offered_id
+        && !registry.instances.contains_key(&offered)
+    {
+        conflicts.push(("offered_to", "does not exist".to_owned()));
+    }
+    let linked_to = asked.instance.unwrap_or_else(|| {
+        own.and_then(|own| registry.phones.get(&own))
+            .and_then(|phone| phone.instance_id)
+    });
+    if linked_to.is_none() && matches!(asked.line, LineWish::Chosen(_)) {
+        conflicts.push(("line", "needs a portal: link the number first".to_owned()));
     }
     conflicts
 }
@@ -505,6 +536,8 @@ async fn create(call: Call) -> Outcome {
         connector: None,
         line_id: None,
         line_name: None,
+        chosen_line_id: None,
+        offered_id: change.offered_id.flatten(),
         error: None,
         paused: None,
         created_at: call.app.clock.now(),
@@ -518,7 +551,7 @@ async fn create(call: Call) -> Outcome {
     call.changed_part(Part::Phone(phone.id)).await?;
     // Linked first, so that what waited for the number finds its portal.
     if let Some(Some(instance)) = asked.instance {
-        link(&call, phone.id, Some(instance)).await?;
+        link(&call, phone.id, Some(instance), asked.line).await?;
     }
     crate::intake::phone_entered(&call.app, &phone.phone_number_id).await?;
     drop(turn);
@@ -570,8 +603,17 @@ async fn change(call: Call) -> Outcome {
                 .sms_service
                 .is_some_and(|service| service != before.sms_service));
     // Naming the portal that it is linked to already puts right what went wrong there since.
-    if asked.instance.is_some() || published_anew {
-        link(&call, id, linked_to).await?;
+    if asked.instance.is_some() || published_anew || asked.line != LineWish::Unchanged {
+        link(&call, id, linked_to, asked.line).await?;
+        // Whoever takes a number away from a portal takes the offer away too, except a person of that portal.
+        let unlinked = linked_to.is_none() && call.caller.user().is_some();
+        if unlinked && asked.change.offered_id.is_none() {
+            let change = PhoneChange {
+                offered_id: Some(None),
+                ..PhoneChange::default()
+            };
+            accounts::change_phone(&call.app.store, id, &change).await?;
+        }
     }
     calls(&call, before, &asked.wish).await?;
     one(&call, id).await
@@ -587,8 +629,13 @@ async fn calls(call: &Call, phone: &Phone, wish: &WishChange) -> Result<(), Prob
     Ok(())
 }
 
-async fn link(call: &Call, phone: Uuid, instance: Option<Uuid>) -> Result<(), Problem> {
-    crate::portal::link(&call.app, phone, instance)
+pub(super) async fn link(
+    call: &Call,
+    phone: Uuid,
+    instance: Option<Uuid>,
+    line: LineWish,
+) -> Result<(), Problem> {
+    crate::portal::link(&call.app, phone, instance, line)
         .await
         .map_err(|error| match error {
             LinkError::UnknownPhone => Problem::unknown(WHAT),
@@ -596,6 +643,10 @@ async fn link(call: &Call, phone: Uuid, instance: Option<Uuid>) -> Result<(), Pr
             LinkError::Uninstalled => {
                 Problem::field("instance", "is no longer installed on its portal")
             }
+            LinkError::LineTaken(holder) => Problem::field(
+                "line",
+                format!("is the line of the number {holder} already"),
+            ),
             LinkError::Store(error) => error.into(),
         })
 }

@@ -159,6 +159,17 @@ pub(super) fn client_id(value: &Value) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// The host of a portal as people write it: with or without `https://` and a slash at its end.
+pub(super) fn portal(value: &Value) -> Result<String, String> {
+    let text = string(value)?.trim().to_ascii_lowercase();
+    let host = ["https://", "http://"]
+        .into_iter()
+        .find_map(|scheme| text.strip_prefix(scheme))
+        .unwrap_or(&text);
+    domain(&Value::from(host.trim_end_matches('/')))
+        .map_err(|_| "must be the portal's address, such as acme.bitrix24.com".to_owned())
+}
+
 /// A phone number: 7 to 15 digits with the country code once blanks, `+`, `-`, `.` and brackets are gone (E.164).
 pub(super) fn phone(value: &Value) -> Result<String, String> {
     let text = string(value)?;

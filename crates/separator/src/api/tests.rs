@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
-use super::{description::assert_described, *};
+use super::{description::assert_described, rule::Rule, *};
 use crate::{
     identifiers::Chance,
     settings::{Settings, SettingsArguments},
@@ -340,7 +340,11 @@ async fn every_described_operation_is_served() {
 async fn ids_of_nothing_are_not_found() {
     let world = World::new().await;
     for id in [Uuid::nil().to_string(), "x".to_owned(), "%FF".to_owned()] {
-        for operation in operations().filter(|operation| operation.path.contains("{id}")) {
+        // Those for browsers refuse the key before they look at the id.
+        let with_id = operations().filter(|operation| {
+            operation.path.contains("{id}") && operation.rule != Rule::Browsers
+        });
+        for operation in with_id {
             let path = operation.path.replace("{id}", &id);
             let method =
                 Method::from_bytes(format!("{:?}", operation.verb).to_uppercase().as_bytes())
