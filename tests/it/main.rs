@@ -15,6 +15,7 @@
 mod api;
 mod bad_input;
 mod both_ways;
+mod codes;
 mod commands;
 mod crash;
 mod doctor;
@@ -28,7 +29,10 @@ mod limits;
 mod outages;
 mod outbound;
 mod readme;
+mod robots;
+mod sms;
 mod statuses;
 mod tokens;
 mod upgrade;
+mod window;
 mod world;
