@@ -188,8 +188,9 @@ async fn a_workflow_never_waits_for_ever_not_even_for_a_program_that_was_killed(
         .sql("UPDATE orders SET deadline = 1 WHERE deadline IS NOT NULL");
     let results = world.answered(&token).await;
     assert_eq!(results["error"], "");
+    let known = ["queued", "unknown", "sent"];
     assert!(
-        results["status"] == "queued" || results["status"] == "sent",
+        known.contains(&results["status"].as_str().unwrap()),
         "{results:#}"
     );
     world.server.stop().await;

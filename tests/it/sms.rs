@@ -184,7 +184,7 @@ async fn the_door_takes_only_its_own_portals_sms_each_once_and_the_flag_takes_it
         assert_eq!(post(wrong.clone(), "c", None).await, 401, "{wrong}");
     }
     world.customer_receives(&lena(), 1).await;
-    world.comes_to_rest().await;
+    world.is_translated().await;
     assert_eq!(
         world.received(&lena()).len(),
         1,
@@ -199,7 +199,7 @@ async fn the_door_takes_only_its_own_portals_sms_each_once_and_the_flag_takes_it
     let chats = world.portal.chats()[0].messages.len();
     assert_eq!(post(handler.clone(), "d", None).await, 200);
     world.customer_receives(&lena(), 2).await;
-    world.comes_to_rest().await;
+    world.is_translated().await;
     assert_eq!(
         world.portal.chats()[0].messages.len(),
         chats,
@@ -224,6 +224,14 @@ async fn the_door_takes_only_its_own_portals_sms_each_once_and_the_flag_takes_it
 }
 
 impl World {
+    /// Waits until nothing that was acknowledged waits to be translated. What is told of an SMS that the portal does not
+    /// know waits longer.
+    async fn is_translated(&self) {
+        self.api
+            .until("queue", |queue| queue["receipts"]["depth"] == 0)
+            .await;
+    }
+
     /// The address that the portal was given for its SMS.
     fn sms_handler(&self) -> String {
         let calls = self.portal.calls();
