@@ -11,7 +11,7 @@ use axum::{
     http::{StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
-use bitrix24::events::PagePost;
+use bitrix24::{Class, events::PagePost};
 use serde_json::json;
 use url::Url;
 
@@ -74,7 +74,7 @@ async fn open(app: &Arc<App>, peer: SocketAddr, request: Request, door: Door) ->
     }
     let Ok(page) = PagePost::parse(query, &body) else {
         app.metrics.count("doors_refused", "not_understood");
-        return refusal(Refusal::not_understood(), Language::English, None);
+        return refusal(&Refusal::not_understood(), Language::English, None);
     };
     let site = origin::domain(&head.headers, peer, &app.settings)
         .and_then(|domain| Some(app.directory.snapshot().site_on(&domain)?.id));
@@ -88,7 +88,7 @@ async fn open(app: &Arc<App>, peer: SocketAddr, request: Request, door: Door) ->
             app.metrics.count("doors_refused", "frame");
             let language = Language::from_code(page.language.as_deref().unwrap_or_default());
             refusal(
-                Refusal::of(&error, language),
+                &Refusal::of(&error, language),
                 language,
                 named_origin(&page).as_ref(),
             )
@@ -170,11 +170,13 @@ impl Refusal {
                 "Bitrix24 does not answer at the moment, so it cannot be verified who opened this page.",
                 "Try again in a minute.",
             ),
-            FrameError::Install(InstallError::Portal(error)) => Self::new(
-                StatusCode::BAD_GATEWAY,
-                format!("The portal refused to say who opened this page: {error}"),
-                "If the plan of the portal has ended, renew it; then open this page again.",
-            ),
+            FrameError::Install(InstallError::Portal(error)) if error.class() != Class::Refresh => {
+                Self::new(
+                    StatusCode::BAD_GATEWAY,
+                    format!("The portal refused to say who opened this page: {error}"),
+                    "If the plan of the portal has ended, renew it; then open this page again.",
+                )
+            }
             FrameError::Install(error) => Self::new(
                 StatusCode::UNAUTHORIZED,
                 format!("This page could not be verified: {error}."),
@@ -210,11 +212,13 @@ impl Refusal {
                 "Bitrix24 сейчас не отвечает, и нельзя проверить, кто открыл эту страницу.",
                 "Попробуйте ещё раз через минуту.",
             ),
-            FrameError::Install(InstallError::Portal(error)) => Self::new(
-                StatusCode::BAD_GATEWAY,
-                format!("Портал не сказал, кто открыл эту страницу: {error}"),
-                "Если тариф портала закончился, продлите его и откройте эту страницу снова.",
-            ),
+            FrameError::Install(InstallError::Portal(error)) if error.class() != Class::Refresh => {
+                Self::new(
+                    StatusCode::BAD_GATEWAY,
+                    format!("Портал не сказал, кто открыл эту страницу: {error}"),
+                    "Если тариф портала закончился, продлите его и откройте эту страницу снова.",
+                )
+            }
             FrameError::Install(error) => Self::new(
                 StatusCode::UNAUTHORIZED,
                 format!("Страницу не удалось проверить: {error}."),
@@ -225,7 +229,7 @@ impl Refusal {
 }
 
 /// A page of two sentences. It may stand in a frame of the portal that the form names and of no other.
-fn refusal(refusal: Refusal, language: Language, named: Option<&Url>) -> Response {
+fn refusal(refusal: &Refusal, language: Language, named: Option<&Url>) -> Response {
     let ancestors = named.map_or_else(
         || "'none'".to_owned(),
         |portal| portal.origin().ascii_serialization(),
