@@ -1,11 +1,13 @@
 // The addresses of the pages, and who may open them.
-import { createRouter, createWebHistory } from "vue-router";
+import { createMemoryHistory, createRouter, createWebHistory } from "vue-router";
 import { onSignedOut } from "./api/client";
+import { frame } from "./frame";
 import { routes } from "./routes";
 import { end, isAdministrator, knowSession, session } from "./session";
 
 export const router = createRouter({
-  history: createWebHistory(),
+  // The address of a frame is the door that Bitrix24 posted to; its page is chosen by what the server says.
+  history: frame === null ? createWebHistory() : createMemoryHistory(),
   routes,
   scrollBehavior: (to, from, saved) => saved ?? (to.path === from.path ? false : { top: 0 }),
 });
@@ -17,6 +19,8 @@ router.beforeEach(async (to) => {
   if (to.meta.administrator && !isAdministrator.value) return "/";
   return true;
 });
+
+if (frame !== null) void router.push("/frame");
 
 onSignedOut(() => {
   end();

@@ -20,6 +20,7 @@ import TemplateIcon from "@bitrix24/b24icons-vue/outline/FormIcon";
 import UsersIcon from "@bitrix24/b24icons-vue/outline/GroupIcon";
 import WabaIcon from "@bitrix24/b24icons-vue/outline/AppsIcon";
 import WhatsAppIcon from "@bitrix24/b24icons-vue/outline/WhatsappIcon";
+import WizardIcon from "@bitrix24/b24icons-vue/outline/MagicWandIcon";
 import type { Words } from "./words/languages/en";
 
 /** The groups of the menu, in their order. */
@@ -89,6 +90,9 @@ export const routes: RouteRecordRaw[] = [
   { path: "/settings", component: () => import("./pages/settings/SettingsPage.vue"), meta: menu("system", SettingsIcon, (w) => w.settings.title) },
 
   { path: "/doctor", component: () => import("./pages/doctor/DoctorPage.vue"), meta: menu("system", DoctorIcon, (w) => w.doctor.title) },
+  { path: "/wizard", component: () => import("./pages/wizard/WizardPage.vue"), meta: menu("start", WizardIcon, (w) => w.wizard.title) },
+  // Chosen by what the server says about the frame, never by an address; see router.ts.
+  { path: "/frame", component: () => import("./pages/frames/FramePage.vue"), meta: { open: true } },
   { path: "/help/:page", component: () => import("./pages/help/HelpPage.vue") },
   { path: "/:rest(.*)*", component: () => import("./pages/NotFound.vue") },
 ];
