@@ -341,8 +341,8 @@ mod tests {
         }
     }
 
-    fn in_days(days: i64) -> Option<i64> {
-        Some(NOW.seconds() + days * 24 * 60 * 60 + 60)
+    fn in_days(days: i64) -> i64 {
+        NOW.seconds() + days * 24 * 60 * 60 + 60
     }
 
     #[test]
@@ -359,7 +359,7 @@ mod tests {
             (good(), TokenState::Ok, None),
             (
                 TokenInfo {
-                    expires_at: in_days(15),
+                    expires_at: Some(in_days(15)),
                     ..good()
                 },
                 TokenState::Ok,
@@ -367,7 +367,7 @@ mod tests {
             ),
             (
                 TokenInfo {
-                    expires_at: in_days(14),
+                    expires_at: Some(in_days(14)),
                     ..good()
                 },
                 TokenState::Expiring,
@@ -384,7 +384,7 @@ mod tests {
             (
                 TokenInfo {
                     kind: Some("USER".to_owned()),
-                    data_access_expires_at: in_days(2),
+                    data_access_expires_at: Some(in_days(2)),
                     ..good()
                 },
                 TokenState::Expiring,
@@ -393,7 +393,7 @@ mod tests {
             (
                 TokenInfo {
                     scopes: vec![SCOPES[0].to_owned()],
-                    expires_at: in_days(2),
+                    expires_at: Some(in_days(2)),
                     ..good()
                 },
                 TokenState::Broken,
@@ -480,7 +480,7 @@ mod tests {
             (0, Some(EXPIRES_SOON_ALARM)),
         ] {
             let info = TokenInfo {
-                expires_at: in_days(days),
+                expires_at: Some(in_days(days)),
                 ..good()
             };
             let alarm = fitting_alarm(&judge(&info, "7301", NOW), "the account 1", NOW);

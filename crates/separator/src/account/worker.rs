@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How often is looked without being told to.
-const LOOK: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_mins(1);
 /// The same for connections, which a process that does not deliver may have begun.
 const LOOK_FOR_CONNECTIONS: Duration = Duration::from_secs(3);
 /// The pause after the database failed.

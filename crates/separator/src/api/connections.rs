@@ -377,7 +377,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     },
     Operation {
         summary: "List connections",
-        description: "Newest first. Those of a week ago that are done go.",
+        description: "Newest first. Those that are done go after the days of SEPARATOR_RETENTION_DAYS.",
         query: &[Parameter {
             name: "state",
             shape: Shape::OneOf(STATES),

@@ -41,12 +41,12 @@ pub async fn insert(store: &Store, sealer: &Sealer, connection: &Connection) -> 
     Ok(())
 }
 
-/// Writes how far a connection has come; false where it is gone, with its app.
+/// Writes how far a connection has come; one that is done needs no token any more, the accounts have it. False where it is gone, with its app.
 pub async fn save(store: &Store, connection: &Connection, now: Millis) -> Result<bool, Error> {
     let touched = store
         .execute(
             "UPDATE meta_connections SET state = $2, plan = $3, steps = $4, attempts = $5, due_at = $6, \
-             updated_at = $7 WHERE id = $1",
+             updated_at = $7, access_token = CASE WHEN $2 = 'done' THEN NULL ELSE access_token END WHERE id = $1",
             &[
                 connection.id.into(),
                 connection.state.as_str().into(),

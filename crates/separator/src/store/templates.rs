@@ -215,7 +215,12 @@ pub async fn news(
             // Buttons and examples are told incompletely: the account is asked as well.
             whole = false;
             if let Some(components) = components(tx, account, &news.template_id).await? {
-                let components = patched(components, header, body, footer);
+                let components = patched(
+                    components,
+                    header.as_deref(),
+                    body.as_deref(),
+                    footer.as_deref(),
+                );
                 set.push(("components", components.to_string().into()));
             }
         }
@@ -265,9 +270,9 @@ async fn components(
 /// Components with other texts.
 fn patched(
     mut components: Value,
-    header: &Option<String>,
-    body: &Option<String>,
-    footer: &Option<String>,
+    header: Option<&str>,
+    body: Option<&str>,
+    footer: Option<&str>,
 ) -> Value {
     for component in components.as_array_mut().into_iter().flatten() {
         let kind = component["type"].as_str().unwrap_or_default();
@@ -278,7 +283,7 @@ fn patched(
             _ => continue,
         };
         if let Some(text) = text {
-            component["text"] = text.as_str().into();
+            component["text"] = text.into();
         }
     }
     components
@@ -298,9 +303,8 @@ mod tests {
             {"type": "FOOTER", "text": "Acme"},
             {"type": "BUTTONS", "buttons": []},
         ]);
-        let text = |text: &str| Some(text.to_owned());
         assert_eq!(
-            patched(before, &text("Titel"), &text("Guten Tag"), &None),
+            patched(before, Some("Titel"), Some("Guten Tag"), None),
             json!([
                 {"type": "HEADER", "format": "IMAGE"},
                 {"type": "body", "text": "Guten Tag", "example": 1},
@@ -308,6 +312,6 @@ mod tests {
                 {"type": "BUTTONS", "buttons": []},
             ])
         );
-        assert_eq!(patched(json!("odd"), &None, &None, &None), json!("odd"));
+        assert_eq!(patched(json!("odd"), None, None, None), json!("odd"));
     }
 }
