@@ -11,6 +11,7 @@ mod audit;
 mod bitrix_apps;
 mod caller;
 mod client;
+mod connections;
 mod conversations;
 mod description;
 mod docs;
@@ -20,8 +21,10 @@ mod fields;
 mod idempotency;
 mod instances;
 mod keys;
+mod knocks;
 mod messages;
 mod messaging;
+mod meta;
 mod operation;
 mod overview;
 mod own_account;
@@ -36,6 +39,7 @@ mod rules;
 mod session;
 mod setup;
 mod sites;
+mod templates;
 mod trail;
 mod users;
 mod view;
@@ -79,6 +83,9 @@ fn operations() -> impl Iterator<Item = &'static Operation> {
         sites::OPERATIONS,
         waba_apps::OPERATIONS,
         accounts::OPERATIONS,
+        connections::OPERATIONS,
+        knocks::OPERATIONS,
+        templates::OPERATIONS,
         phones::OPERATIONS,
         messaging::OPERATIONS,
         phone_messages::OPERATIONS,
@@ -109,6 +116,10 @@ fn objects() -> impl Iterator<Item = &'static Described> {
         sites::OBJECTS,
         waba_apps::OBJECTS,
         accounts::OBJECTS,
+        meta::OBJECTS,
+        connections::OBJECTS,
+        knocks::OBJECTS,
+        templates::OBJECTS,
         phones::OBJECTS,
         messaging::OBJECTS,
         phone_messages::OBJECTS,
@@ -334,5 +345,9 @@ impl IntoResponse for Answer {
     }
 }
 
+#[cfg(test)]
+mod people_tests;
+#[cfg(test)]
+mod role_tests;
 #[cfg(test)]
 mod tests;

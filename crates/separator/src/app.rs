@@ -1,6 +1,7 @@
 //! What every part of the running program shares.
 
 use crate::{
+    account::Accounts,
     deliver::Dispatcher,
     doctor::Doctor,
     identifiers::Ids,
@@ -45,6 +46,8 @@ pub struct App {
     pub intake: Intake,
     /// 3 Delivery.
     pub dispatcher: Dispatcher,
+    /// What is done about accounts.
+    pub accounts: Accounts,
     /// Tokens and the publish routine.
     pub portals: Portals,
     /// Tries to sign in.
@@ -61,6 +64,11 @@ impl App {
         self.directory
             .refresh(&self.store, &self.sealer, part)
             .await
+    }
+
+    /// Reads anew what Meta says about what is set up.
+    pub async fn refresh_meta(&self) -> Result<(), crate::store::Error> {
+        self.directory.refresh_meta(&self.store).await
     }
 
     /// Reads the whole set-up anew; see [`App::refresh`].

@@ -13,6 +13,7 @@ mod from_bitrix;
 mod from_meta;
 pub(crate) mod hold;
 pub(crate) mod known;
+pub(crate) mod news;
 mod orders;
 pub(crate) mod work;
 pub(crate) mod wrap;
@@ -68,6 +69,14 @@ impl Intake {
 /// A number was entered, within a [turn](Intake::turn): what was kept for it is translated now.
 pub async fn phone_entered(app: &App, phone_number_id: &str) -> Result<(), store::Error> {
     if store::events::release(&app.store, phone_number_id).await? > 0 {
+        app.intake.wake();
+    }
+    Ok(())
+}
+
+/// An account was entered, within a [turn](Intake::turn): what was kept for it is translated now.
+pub async fn account_entered(app: &App, waba_id: &str) -> Result<(), store::Error> {
+    if store::events::release_account(&app.store, waba_id).await? > 0 {
         app.intake.wake();
     }
     Ok(())
@@ -239,6 +248,7 @@ async fn set_aside(
             state: State::Poison,
             error: Some(failure.to_string()),
             phone_number_id: None,
+            waba_id: None,
         })
         .collect();
     let mut tx = app.store.begin().await?;

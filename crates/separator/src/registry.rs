@@ -3,6 +3,7 @@
 //! The store is the truth. Whoever changes it calls [`Directory::refresh`] afterwards, with what was changed, or
 //! [`Directory::reload`] where that is more than a part; readers take a snapshot and keep it for one piece of work.
 
+pub mod meta;
 mod ownership;
 
 use std::{
@@ -355,6 +356,8 @@ pub struct Registry {
     pub bitrix_apps: HashMap<Uuid, BitrixApp>,
     /// Portals by id.
     pub instances: HashMap<Uuid, Arc<Instance>>,
+    /// What Meta says about apps, accounts and numbers.
+    pub meta: Arc<meta::MetaFacts>,
     messaging: HashMap<Uuid, Messaging>,
     phones_by_number_id: HashMap<Arc<str>, Uuid>,
     own_numbers: HashSet<Arc<str>>,
@@ -365,7 +368,10 @@ pub struct Registry {
 
 impl Registry {
     async fn load(store: &Store, sealer: &Sealer) -> Result<Self, store::Error> {
-        let mut registry = Self::default();
+        let mut registry = Self {
+            meta: Arc::new(store::meta::facts(store).await?),
+            ..Self::default()
+        };
         for site in store::setup::sites(store).await? {
             registry.sites.insert(site.id, site);
         }
@@ -628,6 +634,18 @@ impl Directory {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         // Whoever holds a snapshot keeps it as it is.
         Arc::make_mut(&mut *current).replace(part, read);
+        drop(current);
+        self.changed.send_modify(|version| *version += 1);
+        Ok(())
+    }
+
+    /// Reads anew what Meta says about it.
+    pub async fn refresh_meta(&self, store: &Store) -> Result<(), store::Error> {
+        // As above.
+        let _turn = self.loading.lock().await;
+        let facts = Arc::new(store::meta::facts(store).await?);
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::make_mut(&mut *current).meta = facts;
         drop(current);
         self.changed.send_modify(|version| *version += 1);
         Ok(())

@@ -21,6 +21,7 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    account::{self, Accounts},
     api,
     app::App,
     deliver::{self, Dispatcher},
@@ -150,6 +151,7 @@ pub async fn build(settings: Settings, tasks: &TaskTracker) -> Result<Arc<App>, 
         doctor,
         callback_keys: CallbackKeys::new(clock.clone()),
         dispatcher: Dispatcher::new(clock.clone()),
+        accounts: Accounts::default(),
         portals: Portals::default(),
         media: Media::default(),
         attempts: Attempts::default(),
@@ -197,6 +199,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/bitrix/bizproc/", post(receive::orders::bizproc))
         .route("/api/bitrix/bizproc", post(receive::orders::bizproc))
         .route("/placement/", get(placement).post(placement))
+        .route(account::login::CALLBACK, get(account::login::callback))
         .route("/media/{token}", get(media::serve))
         .merge(api::routes())
         .route("/api", any(api::unknown_path))
@@ -354,6 +357,7 @@ async fn start_workers(app: Arc<App>, folder: Lease, stop: CancellationToken) {
 async fn deliver_with(app: &Arc<App>, lease: Lease, stop: CancellationToken) {
     tokio::join!(
         deliver::run(Arc::clone(app), lease, stop.clone()),
+        account::run(Arc::clone(app), stop.clone()),
         portal::run(Arc::clone(app), stop.clone()),
         media::run(Arc::clone(app), stop.clone()),
         window::run(Arc::clone(app), stop.clone()),

@@ -23,6 +23,8 @@ pub mod lanes;
 pub mod media;
 pub mod messages;
 pub mod messaging;
+pub mod meta;
+pub mod meta_connections;
 pub mod orders;
 pub mod portals;
 pub mod receipts;
@@ -30,6 +32,7 @@ mod row;
 pub mod sessions;
 pub mod setup;
 mod statement;
+pub mod templates;
 mod transaction;
 pub mod users;
 

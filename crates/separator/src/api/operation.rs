@@ -52,6 +52,8 @@ pub(super) enum Shape {
     Object(&'static str),
     /// A list of objects described under this name.
     List(&'static str),
+    /// A list of texts.
+    Texts,
     /// Any JSON value.
     Anything,
 }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{
     fields::{self, Fields, Mode},
+    meta,
     operation::{Call, Conflicts, Described, Field, Operation, Outcome, Parameter, Purpose, Shape},
     page::Page,
     problem::Problem,
@@ -104,6 +105,12 @@ const FIELDS: &[Field] = &[
         "error",
         Shape::Object("PhoneError"),
         "What is wrong with it.",
+        "",
+    ),
+    Field::nullable(
+        "meta",
+        Shape::Object("NumberFacts"),
+        "What Meta says about it; null until Meta was asked.",
         "",
     ),
     Field::nullable(
@@ -237,7 +244,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     },
 ];
 
-fn show(phone: &Phone) -> Value {
+fn show(phone: &Phone, registry: &Registry) -> Value {
     let linked = phone.instance_id.is_some();
     let line = linked.then(
         || json!({ "id": phone.line_id, "name": phone.line_name, "connector": phone.connector }),
@@ -257,6 +264,7 @@ fn show(phone: &Phone) -> Value {
         "connection": phone.connection.as_str(),
         "line": line,
         "error": phone.error,
+        "meta": meta::number(registry.meta.numbers.get(&phone.id)),
         "paused": phone.paused,
         "created_at": phone.created_at,
     })
@@ -353,7 +361,7 @@ fn one(registry: &Registry, id: Uuid) -> Outcome {
     registry
         .phones
         .get(&id)
-        .map(|phone| show(phone))
+        .map(|phone| show(phone, registry))
         .ok_or_else(|| Problem::unknown(WHAT))
 }
 
@@ -368,7 +376,7 @@ fn list(call: &Call) -> Outcome {
         account.is_none_or(|account| phone.account_id == account)
             && (instance.is_none() || phone.instance_id == instance)
     });
-    Ok(page.of_all(wanted, |phone| phone.id, |phone| show(phone)))
+    Ok(page.of_all(wanted, |phone| phone.id, |phone| show(phone, &registry)))
 }
 
 fn get(call: &Call) -> Outcome {

@@ -109,6 +109,44 @@ pub(super) fn digits(value: &Value) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// A list of ids of Meta's, each once, at most 200.
+pub(super) fn digits_list(value: &Value) -> Result<Vec<String>, String> {
+    let Some(list) = value.as_array() else {
+        return Err(format!("must be a list of ids, not {}", kind(value)));
+    };
+    if list.len() > 200 {
+        return Err("must have at most 200 ids".to_owned());
+    }
+    let mut ids = Vec::with_capacity(list.len());
+    for (index, value) in list.iter().enumerate() {
+        let id = digits(value).map_err(|message| format!("[{index}] {message}"))?;
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    Ok(ids)
+}
+
+/// PINs by phone number id: `{"106540352242922": "123456"}`.
+pub(super) fn pins(value: &Value) -> Result<Vec<(String, Secret)>, String> {
+    let Some(object) = value.as_object() else {
+        return Err(format!(
+            "must be an object of phone number ids and PINs, not {}",
+            kind(value)
+        ));
+    };
+    let six = |pin: &str| pin.len() == 6 && pin.bytes().all(|byte| byte.is_ascii_digit());
+    let mut pins = Vec::with_capacity(object.len());
+    for (id, pin) in object {
+        let id = digits(&Value::String(id.clone()))?;
+        match pin.as_str().map(str::trim) {
+            Some(pin) if six(pin) => pins.push((id, Secret::new(pin))),
+            _ => return Err(format!("must have six digits for the number {id}")),
+        }
+    }
+    Ok(pins)
+}
+
 /// Bitrix24's id of an application, such as `local.5d9a7b1b6a1a55.12345678` or `app.5d9a7b1b6a1a55.12345678`.
 pub(super) fn client_id(value: &Value) -> Result<String, String> {
     let text = string(value)?.trim();

@@ -24,22 +24,22 @@ const EMAIL: &str = "administrator@example.com";
 const SECRET: &str = "pl4nted-s3cret";
 
 /// The program on a data folder of its own, and a key to its API.
-struct World {
-    app: Arc<App>,
-    key: String,
+pub(super) struct World {
+    pub(super) app: Arc<App>,
+    pub(super) key: String,
     folder: PathBuf,
 }
 
-struct Reply {
-    status: u16,
-    headers: HeaderMap,
-    body: Value,
-    text: String,
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Value,
+    pub(super) text: String,
 }
 
 impl Reply {
     /// Field and message of what is wrong.
-    fn errors(&self) -> Vec<(&str, &str)> {
+    pub(super) fn errors(&self) -> Vec<(&str, &str)> {
         assert_eq!(self.status, 422, "{}", self.text);
         assert_eq!(
             self.headers[header::CONTENT_TYPE],
@@ -57,7 +57,7 @@ impl Reply {
             .collect()
     }
 
-    fn id(&self) -> String {
+    pub(super) fn id(&self) -> String {
         assert!(
             (200..300).contains(&self.status),
             "{} {}",
@@ -69,11 +69,15 @@ impl Reply {
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let folder = std::env::temp_dir().join(format!("separator-api-{}", Chance::System.token()));
         std::fs::create_dir_all(&folder).unwrap();
         let arguments = SettingsArguments {
             data_dir: Some(folder.display().to_string()),
+            // Nobody is asked for anything.
+            graph_url: Some("http://127.0.0.1:1".to_owned()),
+            facebook_url: Some("http://127.0.0.1:1".to_owned()),
+            bitrix_oauth_url: Some("http://127.0.0.1:1".to_owned()),
             ..SettingsArguments::default()
         };
         let settings = Settings::load(&arguments, [], &folder).unwrap();
@@ -118,7 +122,7 @@ impl World {
         .to_owned()
     }
 
-    async fn send(&self, request: axum::http::request::Builder, body: Body) -> Reply {
+    pub(super) async fn send(&self, request: axum::http::request::Builder, body: Body) -> Reply {
         let router = routes().with_state(Arc::clone(&self.app));
         let response = router.oneshot(request.body(body).unwrap()).await.unwrap();
         let (head, body) = response.into_parts();

@@ -59,8 +59,16 @@ const NEVER: &[&str] = &[
     "code",
 ];
 
-/// Fields that say nothing about a change.
-const DULL: &[&str] = &["id", "created_at", "updated_at", "used_at"];
+/// Fields that say nothing about a change, or follow from others.
+const DULL: &[&str] = &[
+    "id",
+    "created_at",
+    "updated_at",
+    "used_at",
+    "callback_url",
+    "handler_url",
+    "install_url",
+];
 
 /// The line of a change that is under way.
 #[derive(Debug)]
@@ -239,9 +247,7 @@ fn changes(operation: &Operation, before: &Value, after: &Value, body: &[u8]) ->
         !DULL.contains(&name)
             && !NEVER.contains(&name)
             && !secrets.contains(&name)
-            && !name
-                .strip_prefix("has_")
-                .is_some_and(|name| secrets.contains(&name))
+            && !name.starts_with("has_")
     };
     let of = |value: &Value, name: &str| value.get(name).cloned().unwrap_or(Value::Null);
     let sent = serde_json::from_slice::<Value>(body).unwrap_or(Value::Null);
@@ -261,6 +267,12 @@ fn changes(operation: &Operation, before: &Value, after: &Value, body: &[u8]) ->
             if old != new {
                 changes.push(json!({ "field": name, "old": old, "new": new }));
             }
+        }
+    }
+    let gone = before.as_object().filter(|_| after.is_null());
+    for (name, had) in gone.into_iter().flatten() {
+        if let Some(name) = name.strip_prefix("has_").filter(|_| *had == true) {
+            changes.push(json!({ "field": name, "old": "set", "new": null }));
         }
     }
     // What something was to be done with is what was sent.

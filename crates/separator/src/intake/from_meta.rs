@@ -8,6 +8,7 @@ use whatsapp::webhook::{
 use super::{
     hold,
     known::inbound_deed,
+    news,
     work::{Lane, Named, Work},
 };
 use crate::{
@@ -36,20 +37,27 @@ pub(super) fn apply(work: &mut Work<'_>, receipt: &Receipt, callback: &Callback)
     }
     for change in &callback.changes {
         match &change.kind {
-            ChangeKind::Messages(value) => apply_value(work, receipt, value, false),
-            ChangeKind::Echoes(value) => apply_value(work, receipt, value, true),
+            ChangeKind::Messages(value) => {
+                apply_value(work, receipt, &change.entry_id, value, false);
+            }
+            ChangeKind::Echoes(value) => {
+                apply_value(work, receipt, &change.entry_id, value, true);
+            }
             ChangeKind::Template(_)
             | ChangeKind::Account(_)
             | ChangeKind::Number(_)
-            | ChangeKind::Other => {
-                work.count("other_field");
-                work.keep(KeptState::Recorded, format!("field {}", change.field));
-            }
+            | ChangeKind::Other => news::apply(work, receipt, change),
         }
     }
 }
 
-fn apply_value(work: &mut Work<'_>, receipt: &Receipt, value: &MessagesValue, echoes: bool) {
+fn apply_value(
+    work: &mut Work<'_>,
+    receipt: &Receipt,
+    waba_id: &str,
+    value: &MessagesValue,
+    echoes: bool,
+) {
     let Some(phone_number_id) = value.phone_number_id.as_deref() else {
         work.keep(
             KeptState::NotUnderstood,
@@ -59,7 +67,7 @@ fn apply_value(work: &mut Work<'_>, receipt: &Receipt, value: &MessagesValue, ec
     };
     let registry = work.registry;
     let Some(phone) = registry.phone_by_number_id(phone_number_id) else {
-        work.keep_for(phone_number_id);
+        work.keep_for(phone_number_id, waba_id);
         return;
     };
     if registry

@@ -4,7 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::known::Known;
+use super::{
+    known::Known,
+    news::{self, MetaNews},
+};
 use crate::{
     app::App,
     identifiers::Ids,
@@ -72,13 +75,33 @@ pub(crate) struct Named<'a> {
     pub username: Option<&'a str>,
 }
 
+/// Why the receipt being worked on is kept.
+#[derive(Debug)]
+struct Keep {
+    state: KeptState,
+    why: Option<String>,
+    phone_number_id: Option<String>,
+    waba_id: Option<String>,
+}
+
+impl Keep {
+    fn because(state: KeptState, why: Option<String>) -> Self {
+        Self {
+            state,
+            why,
+            phone_number_id: None,
+            waba_id: None,
+        }
+    }
+}
+
 /// A batch of receipts being worked through.
 pub(crate) struct Work<'a> {
     pub registry: &'a Registry,
     pub known: Known,
     pub now: Millis,
     pub ids: &'a Ids,
-    keep: Option<(KeptState, Option<String>, Option<String>)>,
+    keep: Option<Keep>,
     kept: Vec<Kept>,
     receipts: Vec<Uuid>,
     deeds: Vec<Deed>,
@@ -110,6 +133,7 @@ pub(crate) struct Work<'a> {
     /// What became of messages of which Bitrix24 may want to hear.
     pub news: Vec<News>,
     pub setup: Vec<SetupChange>,
+    pub meta_news: Vec<MetaNews>,
     counts: HashMap<&'static str, u64>,
 }
 
@@ -145,6 +169,7 @@ impl<'a> Work<'a> {
             orders: Vec::new(),
             news: Vec::new(),
             setup: Vec::new(),
+            meta_news: Vec::new(),
             counts: HashMap::new(),
         }
     }
@@ -161,21 +186,32 @@ impl<'a> Work<'a> {
         if self
             .keep
             .as_ref()
-            .is_none_or(|(state, ..)| *state == KeptState::Recorded)
+            .is_none_or(|keep| keep.state == KeptState::Recorded)
         {
-            self.keep = Some((state, Some(why), None));
+            self.keep = Some(Keep::because(state, Some(why)));
         }
     }
 
     /// Keeps the receipt until this number is entered.
-    pub(crate) fn keep_for(&mut self, phone_number_id: &str) {
-        if !matches!(self.keep, Some((KeptState::Unlinked, ..))) {
-            let why = format!("no number with the phone number id {phone_number_id} is entered");
-            self.keep = Some((
-                KeptState::Unlinked,
-                Some(why),
-                Some(phone_number_id.to_owned()),
-            ));
+    pub(crate) fn keep_for(&mut self, phone_number_id: &str, waba_id: &str) {
+        let why = format!("no number with the phone number id {phone_number_id} is entered");
+        self.keep_unlinked(why, Some(phone_number_id), waba_id);
+    }
+
+    /// Keeps the receipt until this account is entered.
+    pub(crate) fn keep_for_account(&mut self, waba_id: &str) {
+        let why = format!("no account with the WABA id {waba_id} is entered");
+        self.keep_unlinked(why, None, waba_id);
+    }
+
+    fn keep_unlinked(&mut self, why: String, phone_number_id: Option<&str>, waba_id: &str) {
+        let waits = |keep: &Keep| keep.state == KeptState::Unlinked;
+        if !self.keep.as_ref().is_some_and(waits) {
+            self.keep = Some(Keep {
+                phone_number_id: phone_number_id.map(str::to_owned),
+                waba_id: (!waba_id.is_empty()).then(|| waba_id.to_owned()),
+                ..Keep::because(KeptState::Unlinked, Some(why))
+            });
         }
     }
 
@@ -189,13 +225,14 @@ impl<'a> Work<'a> {
         let keep = self
             .keep
             .take()
-            .or_else(|| debugging.then_some((KeptState::Translated, None, None)));
-        if let Some((state, error, phone_number_id)) = keep {
+            .or_else(|| debugging.then(|| Keep::because(KeptState::Translated, None)));
+        if let Some(keep) = keep {
             self.kept.push(Kept {
                 receipt: receipt.clone(),
-                state,
-                error,
-                phone_number_id,
+                state: keep.state,
+                error: keep.why,
+                phone_number_id: keep.phone_number_id,
+                waba_id: keep.waba_id,
             });
         }
     }
@@ -625,6 +662,9 @@ impl<'a> Work<'a> {
         for change in &self.setup {
             write_setup(&mut tx, change);
         }
+        for one in &self.meta_news {
+            news::write(&mut tx, self.ids, one, self.now).await?;
+        }
         receipts::delete(&mut tx, &self.receipts);
         tx.commit().await?;
         for phone in &self.proven {
@@ -701,6 +741,9 @@ impl<'a> Work<'a> {
             .add("intake", "receipts", self.receipts.len() as u64);
         for change in &self.setup {
             app.refresh(change.part()).await?;
+        }
+        if !self.meta_news.is_empty() {
+            app.refresh_meta().await?;
         }
         if !self.setup.is_empty() {
             app.portals.wake();

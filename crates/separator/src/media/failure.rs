@@ -27,6 +27,9 @@ const FEW: i64 = 2;
 const USUAL: i64 = 5;
 /// Tries after the first for what somebody has to put right here: about an hour.
 const PATIENT: i64 = 10;
+/// Tries after the first while the number's token does not work: more than six days. Meta keeps the files of customers for
+/// seven (Meta: media), and none of them is to be lost because nobody was there at the weekend.
+const TOKEN: i64 = 900;
 
 /// A try to fetch a file failed. The text is the reason as the operator reads it.
 #[derive(Debug, thiserror::Error)]
@@ -122,7 +125,8 @@ impl Failure {
             Self::Portal(status) if passes(*status) => USUAL,
             Self::Portal(_) => FEW,
             Self::Connection { .. } | Self::Time(_) => USUAL,
-            Self::NoToken | Self::Disk(_) => PATIENT,
+            Self::NoToken => TOKEN,
+            Self::Disk(_) => PATIENT,
             Self::Meta(error) => return meta_patience(error),
         };
         (tries, Duration::ZERO)
@@ -174,7 +178,7 @@ fn meta_patience(error: &whatsapp::Error) -> (i64, Duration) {
         Class::Refused | Class::Fix => (0, Duration::ZERO),
         Class::Retry { at_most: Some(_) } => (FEW, Duration::ZERO),
         Class::Retry { at_most: None } | Class::Unknown => (USUAL, Duration::ZERO),
-        Class::Blocked => (PATIENT, Duration::ZERO),
+        Class::Blocked => (TOKEN, Duration::ZERO),
         Class::Later { wait } | Class::Limited { wait, .. } => (PATIENT, wait.min(WAITS[4])),
     }
 }
@@ -309,7 +313,7 @@ mod tests {
             ),
             (
                 Failure::NoToken,
-                3756,
+                537_756,
                 "refused: the number has no access token",
             ),
             (
@@ -319,7 +323,7 @@ mod tests {
             ),
             (
                 api(190, "token expired"),
-                3756,
+                537_756,
                 "refused: Meta refuses the access to the number",
             ),
             (

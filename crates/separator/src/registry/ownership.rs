@@ -33,7 +33,10 @@ impl Registry {
 
     /// The part that belongs to a user.
     pub fn owned_by(&self, user: Uuid) -> Self {
-        let mut part = Self::default();
+        let mut part = Self {
+            meta: std::sync::Arc::clone(&self.meta),
+            ..Self::default()
+        };
         for site in self.sites.values().filter(|site| site.owner == Some(user)) {
             part.sites.insert(site.id, site.clone());
         }
@@ -68,7 +71,10 @@ impl Registry {
     /// The part that people of a portal see: the portal, the numbers that are linked to it and, where numbers are offered
     /// to them, those of the same owner that are linked to none.
     pub fn of_portal(&self, instance: Uuid, offered: bool) -> Self {
-        let mut part = Self::default();
+        let mut part = Self {
+            meta: std::sync::Arc::clone(&self.meta),
+            ..Self::default()
+        };
         let Some(portal) = self.instances.get(&instance) else {
             return part;
         };

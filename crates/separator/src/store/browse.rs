@@ -98,7 +98,7 @@ impl Conditions {
 
     /// Adds the condition that a column holds one of these values. The list is filled up to a power of two with its
     /// last value, so that there are few different statements to be kept prepared.
-    fn among(&mut self, column: &str, values: impl Iterator<Item = Cell>) {
+    pub(super) fn among(&mut self, column: &str, values: impl Iterator<Item = Cell>) {
         let before = self.cells.len();
         self.cells.extend(values);
         let Some(last) = self.cells.get(before..).and_then(<[Cell]>::last).cloned() else {

@@ -380,6 +380,21 @@ pub async fn resume(store: &Store, account_or_app: Uuid) -> Result<Vec<Uuid>, Er
     Ok(phones)
 }
 
+const RAISE: &str = "INSERT INTO alarms (id, kind, subject, text, raised_at) SELECT $1, $2, $3, $4, $5 \
+                     WHERE NOT EXISTS (SELECT 1 FROM alarms WHERE kind = $2 AND subject = $3 AND cleared_at IS NULL)";
+const CLEAR: &str =
+    "UPDATE alarms SET cleared_at = $1 WHERE kind = $2 AND subject = $3 AND cleared_at IS NULL";
+
+fn raising(id: Uuid, now: Millis, kind: &str, subject: &str, text: &str) -> [Cell; 5] {
+    [
+        id.into(),
+        kind.into(),
+        subject.into(),
+        text.into(),
+        now.0.into(),
+    ]
+}
+
 /// Raises an alarm unless the same one is open; gives whether it is new. `kind` and `subject` (an id or name) say
 /// which one it is.
 pub async fn raise_alarm(
@@ -390,14 +405,21 @@ pub async fn raise_alarm(
     subject: &str,
     text: &str,
 ) -> Result<bool, Error> {
-    let raised = store
-        .execute(
-            "INSERT INTO alarms (id, kind, subject, text, raised_at) SELECT $1, $2, $3, $4, $5 \
-             WHERE NOT EXISTS (SELECT 1 FROM alarms WHERE kind = $2 AND subject = $3 AND cleared_at IS NULL)",
-            &[id.into(), kind.into(), subject.into(), text.into(), now.0.into()],
-        )
-        .await?;
-    Ok(raised > 0)
+    let cells = raising(id, now, kind, subject, text);
+    Ok(store.execute(RAISE, &cells).await? > 0)
+}
+
+/// The same together with something else.
+pub async fn raise_alarm_within(
+    tx: &mut Transaction,
+    id: Uuid,
+    now: Millis,
+    kind: &str,
+    subject: &str,
+    text: &str,
+) -> Result<bool, Error> {
+    let cells = raising(id, now, kind, subject, text);
+    Ok(tx.execute(RAISE, &cells).await? > 0)
 }
 
 /// Clears an alarm; gives whether it was open.
@@ -407,11 +429,17 @@ pub async fn clear_alarm(
     kind: &str,
     subject: &str,
 ) -> Result<bool, Error> {
-    let cleared = store
-        .execute(
-            "UPDATE alarms SET cleared_at = $1 WHERE kind = $2 AND subject = $3 AND cleared_at IS NULL",
-            &[now.0.into(), kind.into(), subject.into()],
-        )
-        .await?;
-    Ok(cleared > 0)
+    let cells = [now.0.into(), kind.into(), subject.into()];
+    Ok(store.execute(CLEAR, &cells).await? > 0)
+}
+
+/// The same together with something else.
+pub async fn clear_alarm_within(
+    tx: &mut Transaction,
+    now: Millis,
+    kind: &str,
+    subject: &str,
+) -> Result<bool, Error> {
+    let cells = [now.0.into(), kind.into(), subject.into()];
+    Ok(tx.execute(CLEAR, &cells).await? > 0)
 }

@@ -261,6 +261,18 @@ pub async fn put_off(store: &Store, id: Uuid, until: Millis, reason: &str) -> Re
     Ok(())
 }
 
+/// Makes the files of some numbers due that wait for their next try.
+pub async fn due_now(store: &Store, phones: &[Uuid], now: Millis) -> Result<(), Error> {
+    let keys: Vec<Cell> = phones.iter().map(|phone| Cell::Id(*phone)).collect();
+    let mut tx = store.begin().await?;
+    let sql = format!(
+        "UPDATE media SET due_at = {} WHERE state = 'pending' AND due_at > {} AND phone_id IN",
+        now.0, now.0
+    );
+    tx.write_in(&sql, &keys);
+    tx.commit().await
+}
+
 /// The lanes that a file holds up: those whose head is waiting for it.
 pub async fn lanes_waiting_for(tx: &mut Transaction, id: Uuid) -> Result<Vec<(Uuid, Side)>, Error> {
     let rows = tx
