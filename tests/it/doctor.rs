@@ -204,6 +204,10 @@ async fn one_fault_at_meta_turns_one_check_red() {
         finds(&world, check).await;
         graph.says_the_truth();
     }
+    graph.console().set_standing(&number, false, None);
+    let found = finds(&world, "number_registered").await;
+    mended(&world, &found).await;
+    assert!(graph.console().standing(&number).unwrap().registered);
     graph.set_number_callback(&number, Some(&elsewhere));
     finds(&world, "number_callback").await;
     graph.set_number_callback(&number, None);

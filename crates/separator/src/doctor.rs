@@ -280,10 +280,10 @@ impl Patient {
                 None => Vec::new(),
             },
             Self::WabaApp(id) => look_at_app(app, &registry, id, &subject).await,
-            Self::Account(id) => look_at_account(app, &registry, id, &subject).await,
+            Self::Account(id) => Box::pin(look_at_account(app, &registry, id, &subject)).await,
             // Looked at with its account and its portal, which are asked once for all their numbers.
             Self::Phone(_) => Vec::new(),
-            Self::Instance(id) => look_at_portal(app, &registry, id, &subject).await,
+            Self::Instance(id) => Box::pin(look_at_portal(app, &registry, id, &subject)).await,
         }
     }
 }

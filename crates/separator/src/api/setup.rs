@@ -230,7 +230,7 @@ fn first_site(view: &View) -> Option<&Site> {
 }
 
 /// A step as it is shown.
-fn step(id: &str, state: &str, subject: Option<(Patient, &View)>, text: Option<String>) -> Value {
+fn step(id: &str, state: &str, subject: Option<(Patient, &View)>, text: Option<&str>) -> Value {
     let subject = subject.map(|(patient, view)| {
         let subject = patient.subject(view);
         json!({ "kind": subject.kind, "id": subject.id, "name": subject.name })
@@ -310,7 +310,7 @@ fn portal(view: &View) -> Value {
                 _ => "failed",
             };
             let subject = Some((Patient::Instance(instance.id), view));
-            step("portal", state, subject, instance.problem.clone())
+            step("portal", state, subject, instance.problem.as_deref())
         }
         None if view.bitrix_apps.is_empty() => step("portal", "todo", None, None),
         // Entered here, and not installed on a portal yet.
@@ -332,7 +332,7 @@ fn line(view: &View, number: Option<&Phone>) -> Value {
         .instance_id
         .is_some()
         .then_some((Patient::Phone(number.id), view));
-    let text = number.error.as_ref().map(|error| error.title.clone());
+    let text = number.error.as_ref().map(|error| error.title.as_str());
     step("line", state, subject, text)
 }
 

@@ -16,7 +16,7 @@ const LEAST_FREE: u64 = 1 << 30;
 const FREE_ENOUGH: u64 = 10 << 30;
 
 /// A clock that is off by more makes links and tokens end at the wrong time.
-const CLOCK_OFF: Duration = Duration::from_secs(60);
+const CLOCK_OFF: Duration = Duration::from_mins(1);
 
 /// How long before its end an API version is worth a warning.
 const VERSION_WARNING: Duration = Duration::from_hours(60 * 24);
@@ -190,10 +190,16 @@ fn key_file(folder: &Path) -> KeyPlace {
     let file = folder.join(crate::seal::KEY_FILE);
     let name = file.display().to_string();
     match std::fs::metadata(&file) {
-        Ok(metadata) if metadata.permissions().mode() & 0o077 == 0 => KeyPlace::File(name),
+        Ok(metadata) if !for_others(metadata.permissions().mode()) => KeyPlace::File(name),
         Ok(_) => KeyPlace::Open(name),
         Err(error) => KeyPlace::Hidden(format!("{name}: {error}")),
     }
+}
+
+/// Whether a file with this mode is for anybody but its owner.
+fn for_others(mode: u32) -> bool {
+    const GROUP_AND_OTHERS: u32 = 0o077;
+    mode & GROUP_AND_OTHERS != 0
 }
 
 /// How far our clock is from the one behind an address, as its `Date` header tells (RFC 9110, section 6.6.1).
@@ -461,7 +467,7 @@ mod tests {
         assert_eq!(found(&healthy()), (vec![], vec![]));
         let faults: [(&str, fn(&mut Seen)); 9] = [
             ("data_folder", |seen| {
-                seen.written = Err("read-only file system".to_owned())
+                seen.written = Err("read-only file system".to_owned());
             }),
             ("disk_space", |seen| {
                 seen.space = Ok(Space {
@@ -476,7 +482,7 @@ mod tests {
                 });
             }),
             ("database", |seen| {
-                seen.database = Err("disk I/O error".to_owned())
+                seen.database = Err("disk I/O error".to_owned());
             }),
             ("clock", |seen| {
                 seen.clocks = vec![
@@ -485,16 +491,16 @@ mod tests {
                 ];
             }),
             ("encryption_key", |seen| {
-                seen.key = KeyPlace::Open("key".to_owned())
+                seen.key = KeyPlace::Open("key".to_owned());
             }),
             ("graph_version", |seen| {
-                seen.graph_version = "v20.0".to_owned()
+                seen.graph_version = "v20.0".to_owned();
             }),
             ("graph_version", |seen| {
-                seen.graph_version = "v21.0".to_owned()
+                seen.graph_version = "v21.0".to_owned();
             }),
             ("graph_version", |seen| {
-                seen.graph_version = "v17.0".to_owned()
+                seen.graph_version = "v17.0".to_owned();
             }),
         ];
         for (check, seed) in faults {

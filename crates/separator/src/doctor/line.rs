@@ -528,7 +528,7 @@ mod tests {
 
     use super::*;
 
-    fn line(settings: Value) -> Line {
+    fn line(settings: &Value) -> Line {
         let mut config = json!({ "ID": "1", "LINE_NAME": "Sales", "ACTIVE": "Y" });
         config
             .as_object_mut()
@@ -540,7 +540,7 @@ mod tests {
     #[test]
     fn only_settings_that_lose_chats_count() {
         let names = |settings: Value| -> Vec<String> {
-            differences(&line(settings))
+            differences(&line(&settings))
                 .into_iter()
                 .map(|difference| difference.setting)
                 .collect()

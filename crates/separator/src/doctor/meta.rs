@@ -1,7 +1,10 @@
 //! Asking Meta: what an answer that is none means for a check.
 
 use tokio::time::error::Elapsed;
-use whatsapp::error::{ApiError, Error};
+use whatsapp::{
+    codes::Class,
+    error::{ApiError, Error},
+};
 
 use super::verdict::{Verdict, text};
 
@@ -27,6 +30,12 @@ pub(super) enum Silence {
 impl Silence {
     pub(super) fn of(error: Error) -> Self {
         match error {
+            // It passes by itself: limits, maintenance.
+            Error::Api(error)
+                if matches!(error.class(), Class::Limited { .. } | Class::Retry { .. }) =>
+            {
+                Self::NoAnswer(error.to_string())
+            }
             Error::Api(error) if error.is_token() => Self::Token(error),
             Error::Api(error) if error.is_permission() => Self::Permission(error),
             Error::Api(error) if error.is_invisible() => Self::Invisible(error),

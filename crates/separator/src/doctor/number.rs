@@ -9,6 +9,7 @@ use super::{
     bounded,
     meta::{self, Silence},
     meta_app,
+    repair::Repair,
     verdict::{About, Check, Group, Verdict, text},
 };
 use crate::{
@@ -43,7 +44,8 @@ pub(super) const CHECKS: &[Check<Seen>] = &[
             GROUP,
             "The number is registered on the Cloud API",
             "Номер зарегистрирован в Cloud API",
-        ),
+        )
+        .mended_by(Repair::Register),
         judge: number_registered,
     },
     Check {

@@ -1,6 +1,6 @@
 //! Mending what an API can mend. Each way puts a thing into the state in which it should be, and can be repeated.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bitrix24::event_handlers;
 use uuid::Uuid;
@@ -11,11 +11,22 @@ use super::{
     verdict::{Text, text},
 };
 use crate::{
-    account,
+    account::{
+        self,
+        connect::{self, Plan},
+    },
     app::App,
     portal as portals,
     registry::{Instance, Phone, Registry},
+    store::meta_connections,
+    translate::message::Language,
 };
+
+/// How long registering a number may take while somebody waits.
+const REGISTERING: Duration = Duration::from_secs(30);
+
+/// The pause before it is looked again how far it is.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// A way to mend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +35,8 @@ pub(crate) enum Repair {
     AppWebhook,
     /// Subscribes the app to the account, with no callback of the account's own.
     Subscribe,
+    /// Registers the number on the Cloud API with its PIN.
+    Register,
     /// Brings the portal's event handlers to exactly one for each event.
     Events,
     /// Runs the publish routine for the number, or for all numbers of the portal.
@@ -70,6 +83,14 @@ pub(super) async fn mend(app: &Arc<App>, repair: Repair, patient: Patient) -> Re
             set.map_err(|error| refused(&error))
         }
         (Repair::Subscribe, Patient::Account(id)) => subscribe(app, &registry, id).await,
+        (Repair::Register, Patient::Phone(id)) => {
+            register(
+                app,
+                &registry,
+                registry.phones.get(&id).ok_or(Obstacle::Gone)?,
+            )
+            .await
+        }
         (Repair::Events, Patient::Instance(id)) => {
             let instance = registry.instances.get(&id).ok_or(Obstacle::Gone)?;
             events(app, &registry, instance).await
@@ -110,6 +131,47 @@ async fn subscribe(app: &Arc<App>, registry: &Registry, id: Uuid) -> Result<(), 
         .subscribe(&credentials, &known.waba_id)
         .await
         .map_err(|error| refused(&error))
+}
+
+/// Connects the number's account anew with this number, and waits for the end: that registers a number which needs it.
+async fn register(app: &Arc<App>, registry: &Registry, phone: &Phone) -> Result<(), Obstacle> {
+    let (account, waba_app) = registry.app_of(phone).ok_or(Obstacle::Gone)?;
+    let plan = Plan {
+        accounts: vec![account.waba_id.clone()],
+        phones: vec![phone.phone_number_id.clone()],
+    };
+    let begun = connect::begin(app, waba_app.id, account.access_token.clone(), plan)
+        .await
+        .map_err(|error| refused(&error))?;
+    let deadline = app.clock.now() + REGISTERING;
+    loop {
+        let connection = meta_connections::one(&app.store, &app.sealer, begun.id)
+            .await
+            .map_err(|error| refused(&error))?
+            .ok_or(Obstacle::Gone)?;
+        let trouble = connection
+            .steps
+            .iter()
+            .find_map(|step| step.trouble.as_ref());
+        match (connection.state, trouble) {
+            (connect::State::Done, _) => return Ok(()),
+            (connect::State::Running, _) if app.clock.now() < deadline => {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            (_, Some(trouble)) => {
+                return Err(Obstacle::Refused(Text {
+                    english: told(trouble, Language::English),
+                    russian: told(trouble, Language::Russian),
+                }));
+            }
+            (_, None) => return Err(refused(&"it takes longer than expected")),
+        }
+    }
+}
+
+/// A trouble and what to do about it, in one text.
+fn told(trouble: &account::trouble::Trouble, language: Language) -> String {
+    format!("{} {}", trouble.text(language), trouble.fix(language))
 }
 
 async fn events(app: &Arc<App>, registry: &Registry, instance: &Instance) -> Result<(), Obstacle> {

@@ -183,15 +183,15 @@ async fn ask(app: &App, url: &str) -> Result<Response, NoDoor> {
         .timeout(LOOK)
         .send()
         .await;
-    asked.map_err(|error| match Forbidden::behind(&error) {
-        Some(forbidden) => silent(forbidden.to_string()),
-        None => {
-            let why = causes(&error.without_url());
-            if why.contains("certificate") {
-                NoDoor::Certificate(why)
-            } else {
-                NoDoor::Silent(why)
-            }
+    asked.map_err(|error| {
+        if let Some(forbidden) = Forbidden::behind(&error) {
+            return silent(forbidden.to_string());
+        }
+        let why = causes(&error.without_url());
+        if why.contains("certificate") {
+            NoDoor::Certificate(why)
+        } else {
+            silent(why)
         }
     })
 }
@@ -485,11 +485,13 @@ mod tests {
         change(seen.door.as_mut().unwrap());
     }
 
+    type Seed<'a> = &'a dyn Fn(&mut Seen);
+
     #[test]
     fn one_fault_of_a_site_turns_one_check_red() {
         assert!(red(&healthy()).is_empty());
         let silent = || NoDoor::Silent("connection refused".to_owned());
-        let faults: [(&str, &dyn Fn(&mut Seen)); 9] = [
+        let faults: [(&str, Seed<'_>); 9] = [
             ("dns", &|seen| {
                 seen.addresses = Err(NoAddress::Unknown("no such name".to_owned()));
                 seen.door = Err(silent());
@@ -508,7 +510,7 @@ mod tests {
             }),
             ("certificate", &|seen| {
                 door(seen, |door| {
-                    door.certificate_end = Some(now() + Duration::from_hours(24 * 13))
+                    door.certificate_end = Some(now() + Duration::from_hours(24 * 13));
                 });
             }),
             ("reachable", &|seen| {
@@ -520,13 +522,13 @@ mod tests {
                 seen.file = Err("HTTP 404".to_owned());
             }),
             ("proxy_headers", &|seen| {
-                door(seen, |door| door.host = Some("127.0.0.1:8080".to_owned()))
+                door(seen, |door| door.host = Some("127.0.0.1:8080".to_owned()));
             }),
             ("proxy_headers", &|seen| {
-                door(seen, |door| door.proxy = Some("untrusted".to_owned()))
+                door(seen, |door| door.proxy = Some("untrusted".to_owned()));
             }),
             ("media_links", &|seen| {
-                seen.file = Err("HTTP 403".to_owned())
+                seen.file = Err("HTTP 403".to_owned());
             }),
         ];
         for (check, seed) in faults {

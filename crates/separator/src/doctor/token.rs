@@ -30,7 +30,8 @@ pub(super) const CHECKS: &[Check<Seen>] = &[
             GROUP,
             "The access token works",
             "Access token работает",
-        ),
+        )
+        .without_alarm(),
         judge: token_valid,
     },
     Check {
@@ -66,7 +67,8 @@ pub(super) const CHECKS: &[Check<Seen>] = &[
             GROUP,
             "The access token does not end soon",
             "Срок действия access token не истекает",
-        ),
+        )
+        .without_alarm(),
         judge: token_expiry,
     },
 ];
