@@ -12,6 +12,8 @@ pub mod settings;
 pub mod worker;
 
 #[cfg(test)]
+mod lab;
+#[cfg(test)]
 mod rig;
 
 use std::time::Duration;
