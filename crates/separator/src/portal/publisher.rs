@@ -110,7 +110,13 @@ impl<'a> Live<'a> {
 impl Rest for Live<'_> {
     async fn run(&self, call: Call) -> Result<Value, CallError> {
         self.app.dispatcher.pace(self.instance.id).take().await;
-        let answer = call::call(self.app, self.instance, &call.method, &call.params).await?;
+        let answer = Box::pin(call::call(
+            self.app,
+            self.instance,
+            &call.method,
+            &call.params,
+        ))
+        .await?;
         Ok(answer.result)
     }
 
