@@ -74,7 +74,7 @@ async fn a_phone_or_an_id_that_cannot_be_one_is_refused_at_its_field() {
             "true or false",
         ),
         (
-            json!({ "sip_hostname": "sip/host" }),
+            json!({ "sip_hostname": "sip_host" }),
             "sip_hostname",
             "host name",
         ),

@@ -15,14 +15,17 @@
 mod api;
 mod bad_input;
 mod both_ways;
+mod calling;
 mod codes;
 mod commands;
 mod crash;
 mod doctor;
 mod doors;
+mod frames;
 mod house;
 mod identity;
 mod inbound;
+mod install;
 mod interleavings;
 mod lifecycle;
 mod limits;

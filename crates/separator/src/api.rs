@@ -11,6 +11,7 @@ mod announcements;
 mod audit;
 mod bitrix_apps;
 mod caller;
+mod calling;
 mod client;
 mod connections;
 mod conversations;
@@ -90,6 +91,7 @@ fn operations() -> impl Iterator<Item = &'static Operation> {
         knocks::OPERATIONS,
         templates::OPERATIONS,
         phones::OPERATIONS,
+        calling::OPERATIONS,
         publishing::OPERATIONS,
         messaging::OPERATIONS,
         phone_messages::OPERATIONS,
@@ -127,6 +129,7 @@ fn objects() -> impl Iterator<Item = &'static Described> {
         knocks::OBJECTS,
         templates::OBJECTS,
         phones::OBJECTS,
+        calling::OBJECTS,
         publishing::OBJECTS,
         messaging::OBJECTS,
         phone_messages::OBJECTS,

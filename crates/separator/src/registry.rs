@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
+    calling::settings::Calling,
     seal::Sealer,
     secret::Secret,
     store::{self, Store},
@@ -371,6 +372,9 @@ pub struct Registry {
     pub bitrix_apps: HashMap<Uuid, BitrixApp>,
     /// Portals by id.
     pub instances: HashMap<Uuid, Arc<Instance>>,
+    /// What is kept about calls, by the number's id. Whole in every part of the registry: look up only numbers that are
+    /// in the part.
+    pub calling: Arc<HashMap<Uuid, Arc<Calling>>>,
     /// What Meta says about apps, accounts and numbers.
     pub meta: Arc<meta::MetaFacts>,
     messaging: HashMap<Uuid, Messaging>,
@@ -399,6 +403,7 @@ impl Registry {
         for phone in store::setup::phones(store, Part::All).await? {
             registry.add_phone(phone);
         }
+        registry.calling = Arc::new(store::calling::all(store).await?);
         registry.messaging = store::messaging::all(store).await?.into_iter().collect();
         for app in store::setup::bitrix_apps(store, sealer).await? {
             registry.bitrix_apps.insert(app.id, app);
@@ -502,6 +507,9 @@ impl Registry {
         for phone in read.phones {
             self.add_phone(phone);
         }
+        if let Some((phone, calling)) = read.calling {
+            Arc::make_mut(&mut self.calling).insert(phone, Arc::new(calling));
+        }
     }
 
     /// The Meta app that answers on this host (`Host` header, lower case, with port).
@@ -594,6 +602,7 @@ struct Read {
     accounts: Vec<Account>,
     phones: Vec<Phone>,
     instances: Vec<Instance>,
+    calling: Option<(Uuid, Calling)>,
 }
 
 /// The registry as it changes.
@@ -641,7 +650,14 @@ impl Directory {
         }
         // As above.
         let _turn = self.loading.lock().await;
+        let calling = match part {
+            Part::Phone(id) => store::calling::one(store, id)
+                .await?
+                .map(|calling| (id, calling)),
+            _ => None,
+        };
         let read = Read {
+            calling,
             accounts: store::setup::accounts(store, sealer, part).await?,
             phones: store::setup::phones(store, part).await?,
             instances: store::setup::instances(store, sealer, part).await?,

@@ -11,6 +11,7 @@ pub mod announcements;
 pub mod audit;
 pub mod authorizations;
 pub mod browse;
+pub mod calling;
 pub mod catalogue;
 mod connections;
 pub mod conversations;

@@ -261,16 +261,6 @@ pub(super) fn link(value: &Value) -> Result<Url, String> {
     }
 }
 
-/// A host name or an IP address, lower case.
-pub(super) fn hostname(value: &Value) -> Result<String, String> {
-    let host = string(value)?.trim().to_ascii_lowercase();
-    if is_host(&host) {
-        Ok(host)
-    } else {
-        Err("must be a host name such as sip.example.com".to_owned())
-    }
-}
-
 /// The domain of a site: a host, with its port where that is not the usual one of its scheme; lower case.
 pub(super) fn domain(value: &Value) -> Result<String, String> {
     let text = string(value)?.trim().to_ascii_lowercase();

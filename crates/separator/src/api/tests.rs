@@ -454,14 +454,14 @@ async fn a_change_leaves_what_it_does_not_name() {
     let world = World::new().await;
     let phone = world.phone().await;
     let before = world.get(&format!("waba/phones/{phone}")).await.body;
-    let body = json!({ "calling": "enabled", "sip_hostname": "SIP.example.com" });
+    let body = json!({ "callback_permission": "disabled", "sip_hostname": "SIP.example.com" });
     let after = world
         .patch(&format!("waba/phones/{phone}"), body)
         .await
         .body;
     assert_eq!(
-        (&after["calling"], &after["sip_hostname"]),
-        (&json!("enabled"), &json!("sip.example.com"))
+        (&after["callback_permission"], &after["sip_hostname"]),
+        (&json!("disabled"), &json!("sip.example.com"))
     );
     assert_eq!(
         (&after["sip"], &after["phone"]),
@@ -470,7 +470,7 @@ async fn a_change_leaves_what_it_does_not_name() {
     let cleared = world
         .patch(
             &format!("waba/phones/{phone}"),
-            json!({ "sip_hostname": null, "calling": null }),
+            json!({ "sip_hostname": null, "callback_permission": null }),
         )
         .await
         .body;

@@ -15,7 +15,7 @@
 use std::sync::Arc;
 
 use bitrix24::{
-    AccessToken, ClientSecret, Portal,
+    AccessToken, Class, ClientSecret, Portal,
     app::{self as portal_app, Profile},
     events::EventAuth,
     oauth::{OAuthClass, OAuthError, Tokens as NewTokens},
@@ -101,9 +101,10 @@ impl InstallError {
         match self {
             Self::NoAnswer | Self::Store(_) => true,
             Self::Authorization(error) => error.class() == OAuthClass::Retry,
+            // A token that the portal does not know stays unknown: it is not ours to refresh.
             Self::Portal(error) => !matches!(
                 error.class(),
-                bitrix24::Class::Refused | bitrix24::Class::Blocked(_)
+                Class::Refused | Class::Blocked(_) | Class::Refresh
             ),
             _ => false,
         }
@@ -318,7 +319,17 @@ pub(super) async fn ask<P: Parts>(
 ) -> Result<serde_json::Value, InstallError> {
     app.outgoing().vet(endpoint)?;
     let portal = Portal::new(app.outgoing().api_client(), endpoint.clone());
-    let answer = tokio::time::timeout(LIMIT, portal.run(call, token))
+    let question = async {
+        loop {
+            let answer = portal.run(call, token).await;
+            match answer.as_ref().map_err(bitrix24::Error::class) {
+                // Somebody waits for the page; the portal's patience comes back within a second or two.
+                Err(Class::Limited { wait }) => tokio::time::sleep(wait).await,
+                _ => break answer,
+            }
+        }
+    };
+    let answer = tokio::time::timeout(LIMIT, question)
         .await
         .unwrap_or_else(|_| {
             Err(bitrix24::Error::Unreachable {

@@ -11,7 +11,7 @@ use axum::{
     http::{StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
-use bitrix24::events::PagePost;
+use bitrix24::{Class, events::PagePost};
 use serde_json::json;
 use url::Url;
 
@@ -170,11 +170,13 @@ impl Refusal {
                 "Bitrix24 does not answer at the moment, so it cannot be verified who opened this page.",
                 "Try again in a minute.",
             ),
-            FrameError::Install(InstallError::Portal(error)) => Self::new(
-                StatusCode::BAD_GATEWAY,
-                format!("The portal refused to say who opened this page: {error}"),
-                "If the plan of the portal has ended, renew it; then open this page again.",
-            ),
+            FrameError::Install(InstallError::Portal(error)) if error.class() != Class::Refresh => {
+                Self::new(
+                    StatusCode::BAD_GATEWAY,
+                    format!("The portal refused to say who opened this page: {error}"),
+                    "If the plan of the portal has ended, renew it; then open this page again.",
+                )
+            }
             FrameError::Install(error) => Self::new(
                 StatusCode::UNAUTHORIZED,
                 format!("This page could not be verified: {error}."),
@@ -210,11 +212,13 @@ impl Refusal {
                 "Bitrix24 сейчас не отвечает, и нельзя проверить, кто открыл эту страницу.",
                 "Попробуйте ещё раз через минуту.",
             ),
-            FrameError::Install(InstallError::Portal(error)) => Self::new(
-                StatusCode::BAD_GATEWAY,
-                format!("Портал не сказал, кто открыл эту страницу: {error}"),
-                "Если тариф портала закончился, продлите его и откройте эту страницу снова.",
-            ),
+            FrameError::Install(InstallError::Portal(error)) if error.class() != Class::Refresh => {
+                Self::new(
+                    StatusCode::BAD_GATEWAY,
+                    format!("Портал не сказал, кто открыл эту страницу: {error}"),
+                    "Если тариф портала закончился, продлите его и откройте эту страницу снова.",
+                )
+            }
             FrameError::Install(error) => Self::new(
                 StatusCode::UNAUTHORIZED,
                 format!("Страницу не удалось проверить: {error}."),

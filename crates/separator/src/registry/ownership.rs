@@ -1,5 +1,7 @@
 //! What belongs to whom: a site has an owner, and all that hangs from it is the owner's.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use super::{BitrixApp, Instance, Phone, Registry, WabaApp};
@@ -34,6 +36,7 @@ impl Registry {
     /// The part that belongs to a user.
     pub fn owned_by(&self, user: Uuid) -> Self {
         let mut part = Self {
+            calling: Arc::clone(&self.calling),
             meta: std::sync::Arc::clone(&self.meta),
             ..Self::default()
         };
@@ -73,6 +76,7 @@ impl Registry {
     /// owner; among several, somebody has to say to which.
     pub fn of_portal(&self, instance: Uuid, offered: bool) -> Self {
         let mut part = Self {
+            calling: Arc::clone(&self.calling),
             meta: std::sync::Arc::clone(&self.meta),
             ..Self::default()
         };

@@ -268,14 +268,6 @@ pub struct PhoneChange {
     pub sms_service: Option<bool>,
     /// Whether automatic texts of the line go to the customer.
     pub automatic_texts: Option<bool>,
-    /// `enabled` or `disabled`.
-    pub calling: Option<String>,
-    /// `enabled` or `disabled`.
-    pub sip: Option<String>,
-    /// Telephone server.
-    pub sip_hostname: Option<Option<String>>,
-    /// Its TLS port.
-    pub sip_port: Option<i64>,
     /// The portal whose administrators may link it.
     pub offered_id: Option<Option<Uuid>>,
 }
@@ -318,10 +310,6 @@ pub async fn change_phone(store: &Store, id: Uuid, change: &PhoneChange) -> Resu
     );
     put(&mut changes, "sms_service", change.sms_service);
     put(&mut changes, "automatic_texts", change.automatic_texts);
-    put(&mut changes, "calling", change.calling.clone());
-    put(&mut changes, "sip", change.sip.clone());
-    put(&mut changes, "sip_hostname", change.sip_hostname.clone());
-    put(&mut changes, "sip_port", change.sip_port);
     put(&mut changes, "offered_id", change.offered_id);
     update(store, "phones", id, changes).await
 }
