@@ -391,7 +391,7 @@ async fn tried(
 /// The application as it is now, with what came of its credentials.
 fn with_tried(call: &Call, app: Uuid, tried: Option<Vec<Value>>) -> Outcome {
     let mut shown = one(&call.registry(), app)?;
-    shown["tried"] = json!(tried);
+    shown["tried"] = tried.map_or(Value::Null, Value::Array);
     Ok(shown)
 }
 

@@ -45,19 +45,16 @@ pub async fn announced<P: Parts>(
         Ok(id) => return Ok(id),
         Err(error) => error,
     };
-    if let (Some(client_id), Some(site)) = (client_id_of(&error), site) {
+    let client_id = match &error {
+        InstallError::ForeignApplication(client_id) => Some(client_id.clone()),
+        InstallError::Store(_) => return Err(error),
+        other if other.is_temporary() => None,
+        _ => return Err(error),
+    };
+    if let Some(site) = site {
         keep(app.as_ref(), claim, client_id, site).await?;
     }
     Err(error)
-}
-
-/// Whether an announcement that failed in this way is worth keeping, and its client id where that is proven.
-fn client_id_of(error: &InstallError) -> Option<Option<String>> {
-    match error {
-        InstallError::ForeignApplication(client_id) => Some(Some(client_id.clone())),
-        InstallError::Store(_) => None,
-        other => other.is_temporary().then_some(None),
-    }
 }
 
 /// Keeps an announcement.

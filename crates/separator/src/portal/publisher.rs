@@ -110,13 +110,14 @@ impl<'a> Live<'a> {
 impl Rest for Live<'_> {
     async fn run(&self, call: Call) -> Result<Value, CallError> {
         self.app.dispatcher.pace(self.instance.id).take().await;
-        let answer = Box::pin(call::call(
+        // On the heap: the routine is deep, and a call is large.
+        let called = Box::pin(call::call(
             self.app,
             self.instance,
             &call.method,
             &call.params,
-        ))
-        .await?;
+        ));
+        let answer = called.await?;
         Ok(answer.result)
     }
 

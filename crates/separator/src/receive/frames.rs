@@ -74,7 +74,7 @@ async fn open(app: &Arc<App>, peer: SocketAddr, request: Request, door: Door) ->
     }
     let Ok(page) = PagePost::parse(query, &body) else {
         app.metrics.count("doors_refused", "not_understood");
-        return refusal(Refusal::not_understood(), Language::English, None);
+        return refusal(&Refusal::not_understood(), Language::English, None);
     };
     let site = origin::domain(&head.headers, peer, &app.settings)
         .and_then(|domain| Some(app.directory.snapshot().site_on(&domain)?.id));
@@ -88,7 +88,7 @@ async fn open(app: &Arc<App>, peer: SocketAddr, request: Request, door: Door) ->
             app.metrics.count("doors_refused", "frame");
             let language = Language::from_code(page.language.as_deref().unwrap_or_default());
             refusal(
-                Refusal::of(&error, language),
+                &Refusal::of(&error, language),
                 language,
                 named_origin(&page).as_ref(),
             )
@@ -229,7 +229,7 @@ impl Refusal {
 }
 
 /// A page of two sentences. It may stand in a frame of the portal that the form names and of no other.
-fn refusal(refusal: Refusal, language: Language, named: Option<&Url>) -> Response {
+fn refusal(refusal: &Refusal, language: Language, named: Option<&Url>) -> Response {
     let ancestors = named.map_or_else(
         || "'none'".to_owned(),
         |portal| portal.origin().ascii_serialization(),
