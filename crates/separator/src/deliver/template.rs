@@ -34,16 +34,13 @@ pub(super) async fn with_header(
     let mut file = match &row.media {
         Some(media) if media.state == "failed" => {
             let trouble = media::trouble(media.error.as_deref());
-            match (&header.link, trouble) {
-                // Meta may stand where a wall keeps us out.
-                (Some(link), FileTrouble::Unreachable | FileTrouble::Refused) => {
-                    json!({ "link": link })
-                }
-                _ => {
-                    let name = header.link.clone().unwrap_or_else(|| media.name.clone());
-                    return Err(Trouble::Told(Note::HeaderFileLost { name, trouble }));
-                }
-            }
+            // Meta may stand where a wall keeps us out.
+            let passing = matches!(trouble, FileTrouble::Unreachable | FileTrouble::Refused);
+            let Some(link) = header.link.as_ref().filter(|_| passing) else {
+                let name = header.link.clone().unwrap_or_else(|| media.name.clone());
+                return Err(Trouble::Told(Note::HeaderFileLost { name, trouble }));
+            };
+            json!({ "link": link })
         }
         Some(media) => {
             let uploaded = media::upload(app, phone, media.id)

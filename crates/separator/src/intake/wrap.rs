@@ -38,7 +38,7 @@ pub(super) fn outside(
             _ => None,
         };
         match filled {
-            Some(filled) => send_wrapped(work, conversation, part, filled),
+            Some(filled) => send_wrapped(work, conversation, &part, filled),
             None => rest.push(part),
         }
     }
@@ -107,7 +107,7 @@ pub(crate) fn fill(
     template::resolve(&code, templates, languages, false)
 }
 
-fn send_wrapped(work: &mut Work<'_>, conversation: &Conversation, part: Held, filled: Filled) {
+fn send_wrapped(work: &mut Work<'_>, conversation: &Conversation, part: &Held, filled: Filled) {
     let detail = format!("{} ({})", filled.name, filled.language);
     let journey = Journey::new().with(work.now, WRAPPED, Some(&detail));
     work.tell_journey(part.message, journey);

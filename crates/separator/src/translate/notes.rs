@@ -592,7 +592,6 @@ mod tests {
             Refusal::BadLink { link: name() },
             Refusal::ManyFiles,
             Refusal::LocationMissing,
-            Refusal::OptedOut,
             Refusal::NoWrapper,
             Refusal::NoInteractive { name: name() },
         ];

@@ -263,15 +263,12 @@ fn percent_decoded(text: &str) -> String {
             let digit = char::from(*others.get(index)?).to_digit(16)?;
             u8::try_from(digit).ok()
         };
-        match (first, digit(0), digit(1)) {
-            (b'%', Some(high), Some(low)) => {
-                bytes.push(high * 16 + low);
-                rest = &others[2..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = others;
-            }
+        if let (b'%', Some(high), Some(low)) = (first, digit(0), digit(1)) {
+            bytes.push(high * 16 + low);
+            rest = &others[2..];
+        } else {
+            bytes.push(*first);
+            rest = others;
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()
@@ -388,8 +385,6 @@ pub enum Refusal {
     ManyFiles,
     /// The header needs a place on the map.
     LocationMissing,
-    /// The customer does not want marketing messages.
-    OptedOut,
     /// A plain text outside the 24 hours, and no template that could carry it.
     NoWrapper,
     /// There is no stored interactive message of this name.

@@ -147,10 +147,6 @@ pub(super) fn refusal(refusal: &Refusal, language: Language) -> String {
             "the template begins with a place on the map. Add location:LATITUDE,LONGITUDE,NAME,ADDRESS as a value.".to_owned(),
             "шаблон начинается с точки на карте. Добавьте значение location:ШИРОТА,ДОЛГОТА,НАЗВАНИЕ,АДРЕС.".to_owned(),
         ),
-        Refusal::OptedOut => (
-            "the customer does not want marketing messages. Choose a template of another category, or wait until they write.".to_owned(),
-            "клиент отказался от рекламных сообщений. Выберите шаблон другой категории или дождитесь, пока он напишет.".to_owned(),
-        ),
         Refusal::NoWrapper => (
             "more than 24 hours have passed since the customer last wrote, and the number has no template for plain texts. Write a template's code, or ask the administrator to choose a template with one value for such texts.".to_owned(),
             "с последнего сообщения клиента прошло больше 24 часов, а у номера нет шаблона для обычного текста. Напишите код шаблона или попросите администратора выбрать для таких текстов шаблон с одним значением.".to_owned(),

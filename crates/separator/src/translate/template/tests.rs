@@ -6,14 +6,14 @@ use serde_json::json;
 use super::*;
 use crate::translate::code::{self, Code};
 
-fn template(name: &str, language: &str, components: Value) -> Template {
+fn template(name: &str, language: &str, components: &Value) -> Template {
     Template::read(
         name,
         language,
         "APPROVED",
         "UTILITY",
         "POSITIONAL",
-        &components,
+        components,
     )
 }
 
@@ -23,7 +23,7 @@ fn catalogue() -> Vec<Template> {
         template(
             "hello_world",
             "en_US",
-            json!([
+            &json!([
                 { "type": "HEADER", "format": "TEXT", "text": "Hello World" },
                 { "type": "BODY", "text": "Welcome!" },
                 { "type": "FOOTER", "text": "Acme" },
@@ -32,7 +32,7 @@ fn catalogue() -> Vec<Template> {
         template(
             "order_ready",
             "de",
-            json!([
+            &json!([
                 { "type": "HEADER", "format": "DOCUMENT" },
                 { "type": "BODY", "text": "Hallo {{1}}, Bestellung {{2}} ist fertig, {{1}}." },
                 { "type": "BUTTONS", "buttons": [
@@ -44,7 +44,7 @@ fn catalogue() -> Vec<Template> {
         template(
             "coupon",
             "en",
-            json!([
+            &json!([
                 { "type": "header", "format": "text", "text": "For {{1}}" },
                 { "type": "body", "text": "Your code" },
                 { "type": "buttons", "buttons": [{ "type": "copy_code", "text": "Copy" }] },
@@ -53,7 +53,7 @@ fn catalogue() -> Vec<Template> {
         template(
             "visit",
             "en",
-            json!([
+            &json!([
                 { "type": "HEADER", "format": "LOCATION" },
                 { "type": "BODY", "text": "See you at {{1}}" },
             ]),
@@ -61,13 +61,13 @@ fn catalogue() -> Vec<Template> {
         template(
             "cards",
             "en",
-            json!([{ "type": "BODY", "text": "x" }, { "type": "CAROUSEL", "cards": [] }]),
+            &json!([{ "type": "BODY", "text": "x" }, { "type": "CAROUSEL", "cards": [] }]),
         ),
     ];
     let mut named = template(
         "named",
         "en",
-        json!([
+        &json!([
             { "type": "HEADER", "format": "TEXT", "text": "Dear {{first_name}}" },
             { "type": "BODY", "text": "{{order}} is ready, {{first_name}}." },
         ]),
@@ -78,10 +78,10 @@ fn catalogue() -> Vec<Template> {
         templates.push(template(
             "many",
             language,
-            json!([{ "type": "BODY", "text": "Hi {{1}}" }]),
+            &json!([{ "type": "BODY", "text": "Hi {{1}}" }]),
         ));
     }
-    let mut paused = template("paused", "en", json!([{ "type": "BODY", "text": "x" }]));
+    let mut paused = template("paused", "en", &json!([{ "type": "BODY", "text": "x" }]));
     "PAUSED".clone_into(&mut paused.status);
     templates.push(paused);
     let password = json!([
@@ -454,7 +454,7 @@ proptest! {
         let format = if named { "NAMED" } else { "POSITIONAL" };
         let template = Template::read("a", "en", "APPROVED", "MARKETING", format, &components);
         if let Some(Ok(code)) = code::parse(&format!("template-a+en+{values}")) {
-            let _ = resolve(&code, &[template.clone()], Languages::default(), false);
+            let _ = resolve(&code, std::slice::from_ref(&template), Languages::default(), false);
         }
         prop_assert!(template.code().starts_with("template-a+en"));
     }
