@@ -27,6 +27,7 @@ mod lifecycle;
 mod limits;
 mod outages;
 mod outbound;
+mod people;
 mod readme;
 mod statuses;
 mod tokens;
