@@ -11,6 +11,7 @@ pub mod lines;
 mod loose;
 pub mod markup;
 pub mod oauth;
+pub mod placements;
 mod secret;
 pub mod sms;
 

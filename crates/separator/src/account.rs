@@ -224,6 +224,8 @@ fn missing(
         connector: None,
         line_id: None,
         line_name: None,
+        chosen_line_id: None,
+        offered_id: None,
         error: None,
         paused: None,
         created_at: now,

@@ -7,9 +7,11 @@
 
 mod accounts;
 mod alarms;
+mod announcements;
 mod audit;
 mod bitrix_apps;
 mod caller;
+mod calling;
 mod client;
 mod connections;
 mod conversations;
@@ -22,6 +24,7 @@ mod idempotency;
 mod instances;
 mod keys;
 mod knocks;
+mod lines;
 mod messages;
 mod messaging;
 mod meta;
@@ -33,6 +36,7 @@ mod phone_messages;
 mod phone_test;
 mod phones;
 mod problem;
+mod publishing;
 mod queue;
 mod rule;
 mod rules;
@@ -87,12 +91,16 @@ fn operations() -> impl Iterator<Item = &'static Operation> {
         knocks::OPERATIONS,
         templates::OPERATIONS,
         phones::OPERATIONS,
+        calling::OPERATIONS,
+        publishing::OPERATIONS,
         messaging::OPERATIONS,
         phone_messages::OPERATIONS,
         phone_test::OPERATIONS,
         conversations::OPERATIONS,
         bitrix_apps::OPERATIONS,
         instances::OPERATIONS,
+        announcements::OPERATIONS,
+        lines::OPERATIONS,
         messages::OPERATIONS,
         events::OPERATIONS,
         queue::OPERATIONS,
@@ -121,12 +129,16 @@ fn objects() -> impl Iterator<Item = &'static Described> {
         knocks::OBJECTS,
         templates::OBJECTS,
         phones::OBJECTS,
+        calling::OBJECTS,
+        publishing::OBJECTS,
         messaging::OBJECTS,
         phone_messages::OBJECTS,
         phone_test::OBJECTS,
         conversations::OBJECTS,
         bitrix_apps::OBJECTS,
         instances::OBJECTS,
+        announcements::OBJECTS,
+        lines::OBJECTS,
         messages::OBJECTS,
         events::OBJECTS,
         queue::OBJECTS,

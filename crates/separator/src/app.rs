@@ -2,6 +2,7 @@
 
 use crate::{
     account::Accounts,
+    calling::Calls,
     deliver::Dispatcher,
     doctor::Doctor,
     identifiers::Ids,
@@ -50,6 +51,8 @@ pub struct App {
     pub accounts: Accounts,
     /// Tokens and the publish routine.
     pub portals: Portals,
+    /// Calls.
+    pub calls: Calls,
     /// Tries to sign in.
     pub attempts: Attempts,
     /// Files on their way.

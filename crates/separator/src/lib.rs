@@ -34,8 +34,6 @@ pub mod overview;
 pub mod api;
 pub mod users;
 
-pub mod pages;
-
 pub mod app;
 pub mod commands;
 pub mod housekeeping;
@@ -47,6 +45,7 @@ pub mod serve;
 pub mod identifiers;
 pub mod logging;
 pub mod outgoing;
+pub mod pages;
 pub mod seal;
 pub mod secret;
 pub mod settings;

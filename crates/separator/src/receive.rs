@@ -5,6 +5,8 @@
 //! makes one.
 
 pub mod bitrix;
+pub mod consent;
+pub mod frames;
 pub mod keys;
 pub mod meta;
 pub mod orders;

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
+    calling::settings::Calling,
     seal::Sealer,
     secret::Secret,
     store::{self, Store},
@@ -192,6 +193,10 @@ pub struct Phone {
     pub line_id: Option<i64>,
     /// The line's name.
     pub line_name: Option<String>,
+    /// An open line that somebody chose for it; without one it has a line of its own.
+    pub chosen_line_id: Option<i64>,
+    /// The portal whose administrators may link it themselves.
+    pub offered_id: Option<Uuid>,
     /// What is wrong.
     pub error: Option<PhoneError>,
     /// Why nothing is sent to Meta for this number until somebody acts; `None` while all is well.
@@ -267,8 +272,8 @@ pub struct BitrixApp {
     pub site_id: Uuid,
     /// Name.
     pub name: String,
-    /// Client id.
-    pub client_id: String,
+    /// Client id; none until it is entered, because Bitrix24 shows it only after the form with our addresses was saved.
+    pub client_id: Option<String>,
     /// Client secret; may be entered after the installation.
     pub client_secret: Option<Secret>,
     /// When it was entered.
@@ -321,8 +326,9 @@ pub struct Instance {
     pub client_endpoint: String,
     /// Base address of its authorization server's REST methods.
     pub server_endpoint: String,
-    /// Proof of origin of every event of this installation.
-    pub application_token: Secret,
+    /// Proof of origin of every event of this installation; none while it is not known, as after an authorization in
+    /// the browser.
+    pub application_token: Option<Secret>,
     /// Whether it can be used.
     pub state: InstanceState,
     /// What is wrong, in one sentence.
@@ -333,6 +339,16 @@ pub struct Instance {
     pub language_code: String,
     /// Scopes that were granted.
     pub scope: String,
+    /// Whether connector, events and placements were bound since the last installation.
+    pub prepared: bool,
+    /// Whether the portal says that the installation is finished; before, it sends no events.
+    pub installed: bool,
+    /// Bitrix24's id of the employee whose tokens are used.
+    pub installer_id: Option<i64>,
+    /// That employee's name.
+    pub installer_name: Option<String>,
+    /// When the authorization server issued the tokens in use.
+    pub refreshed_at: Millis,
     /// Calls a second that the portal allows.
     pub calls_per_second: f64,
     /// Calls at once that the portal allows.
@@ -356,6 +372,9 @@ pub struct Registry {
     pub bitrix_apps: HashMap<Uuid, BitrixApp>,
     /// Portals by id.
     pub instances: HashMap<Uuid, Arc<Instance>>,
+    /// What is kept about calls, by the number's id. Whole in every part of the registry: look up only numbers that are
+    /// in the part.
+    pub calling: Arc<HashMap<Uuid, Arc<Calling>>>,
     /// What Meta says about apps, accounts and numbers.
     pub meta: Arc<meta::MetaFacts>,
     messaging: HashMap<Uuid, Messaging>,
@@ -384,6 +403,7 @@ impl Registry {
         for phone in store::setup::phones(store, Part::All).await? {
             registry.add_phone(phone);
         }
+        registry.calling = Arc::new(store::calling::all(store).await?);
         registry.messaging = store::messaging::all(store).await?.into_iter().collect();
         for app in store::setup::bitrix_apps(store, sealer).await? {
             registry.bitrix_apps.insert(app.id, app);
@@ -487,6 +507,9 @@ impl Registry {
         for phone in read.phones {
             self.add_phone(phone);
         }
+        if let Some((phone, calling)) = read.calling {
+            Arc::make_mut(&mut self.calling).insert(phone, Arc::new(calling));
+        }
     }
 
     /// The Meta app that answers on this host (`Host` header, lower case, with port).
@@ -579,6 +602,7 @@ struct Read {
     accounts: Vec<Account>,
     phones: Vec<Phone>,
     instances: Vec<Instance>,
+    calling: Option<(Uuid, Calling)>,
 }
 
 /// The registry as it changes.
@@ -626,7 +650,14 @@ impl Directory {
         }
         // As above.
         let _turn = self.loading.lock().await;
+        let calling = match part {
+            Part::Phone(id) => store::calling::one(store, id)
+                .await?
+                .map(|calling| (id, calling)),
+            _ => None,
+        };
         let read = Read {
+            calling,
             accounts: store::setup::accounts(store, sealer, part).await?,
             phones: store::setup::phones(store, part).await?,
             instances: store::setup::instances(store, sealer, part).await?,

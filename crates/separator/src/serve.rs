@@ -13,7 +13,7 @@ use axum::{
     extract::{ConnectInfo, Request, State},
     http::StatusCode,
     middleware::{self, Next},
-    response::{Html, IntoResponse, Response},
+    response::{IntoResponse, Response},
     routing::{any, get, post},
     serve::ListenerExt as _,
 };
@@ -24,6 +24,7 @@ use crate::{
     account::{self, Accounts},
     api,
     app::App,
+    calling::{self, Calls},
     deliver::{self, Dispatcher},
     doctor::{self, Doctor},
     housekeeping,
@@ -153,6 +154,7 @@ pub async fn build(settings: Settings, tasks: &TaskTracker) -> Result<Arc<App>, 
         dispatcher: Dispatcher::new(clock.clone()),
         accounts: Accounts::default(),
         portals: Portals::default(),
+        calls: Calls::new(clock.clone()),
         media: Media::default(),
         attempts: Attempts::default(),
         metrics: Metrics::default(),
@@ -194,11 +196,23 @@ pub fn router(app: Arc<App>) -> Router {
             "/api/bitrix",
             get(receive::bitrix::probe).post(receive::bitrix::event),
         )
+        .route(
+            "/app-install/",
+            get(receive::frames::probe).post(receive::frames::install),
+        )
+        .route(
+            "/app-settings/",
+            get(receive::frames::probe).post(receive::frames::application),
+        )
+        .route(
+            "/placement/",
+            get(receive::frames::probe).post(receive::frames::placement),
+        )
+        .route("/bitrix/callback/", get(receive::consent::callback))
         .route("/api/bitrix/sms/", post(receive::orders::sms))
         .route("/api/bitrix/sms", post(receive::orders::sms))
         .route("/api/bitrix/bizproc/", post(receive::orders::bizproc))
         .route("/api/bitrix/bizproc", post(receive::orders::bizproc))
-        .route("/placement/", get(placement).post(placement))
         .route(account::login::CALLBACK, get(account::login::callback))
         .route("/media/{token}", get(media::serve))
         .merge(api::routes())
@@ -220,11 +234,6 @@ async fn harden(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
     let mut response = next.run(request).await;
     pages::harden(&mut response, host.is_some_and(|host| !is_loopback(&host)));
     response
-}
-
-/// What Bitrix24 shows as the connector's settings.
-async fn placement() -> Html<&'static str> {
-    Html(include_str!("serve/placement.html"))
 }
 
 /// `GET /readyz`: the database answers.
@@ -360,6 +369,7 @@ async fn deliver_with(app: &Arc<App>, lease: Lease, stop: CancellationToken) {
         account::run(Arc::clone(app), stop.clone()),
         portal::run(Arc::clone(app), stop.clone()),
         media::run(Arc::clone(app), stop.clone()),
+        calling::worker::run(Arc::clone(app), stop.clone()),
         window::run(Arc::clone(app), stop.clone()),
         housekeeping::run(Arc::clone(app), stop),
     );

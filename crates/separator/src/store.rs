@@ -7,8 +7,11 @@
 //! A transaction never spans a network call. "Done" is written in the same transaction as its effect.
 
 pub mod accounts;
+pub mod announcements;
 pub mod audit;
+pub mod authorizations;
 pub mod browse;
+pub mod calling;
 pub mod catalogue;
 mod connections;
 pub mod conversations;
@@ -32,6 +35,7 @@ mod row;
 pub mod sessions;
 pub mod setup;
 mod statement;
+pub mod steps;
 pub mod templates;
 mod transaction;
 pub mod users;

@@ -105,7 +105,7 @@ pub(super) struct Number {
     pub(super) tries: Vec<i64>,
     /// Used with the phone app as well.
     pub(super) on_phone_app: bool,
-    pub(super) settings: Value,
+    pub(super) calling: super::calling::Calling,
     pub(super) profile: Value,
     pub(super) callback: Option<Override>,
     pub(super) pace: Bucket,

@@ -350,7 +350,7 @@ impl Job<'_> {
             let wait = growing.max(wait).min(LONGEST);
             connection.due_at = self.app.clock.now() + wait;
         }
-        tracing::warn!(connection = %self.connection.id, code = trouble.code(), "a connection to Meta waits");
+        tracing::warn!(connection = %self.connection.id, trouble = trouble.code(), "a connection to Meta waits");
         self.save().await.map(drop)
     }
 

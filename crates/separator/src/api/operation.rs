@@ -172,6 +172,16 @@ impl Field {
         Self::new(name, Shape::Text, Access::Secret, description, example)
     }
 
+    /// Something that the caller may give and that is shown in another form, if at all.
+    pub(super) const fn written(
+        name: &'static str,
+        shape: Shape,
+        description: &'static str,
+        example: &'static str,
+    ) -> Self {
+        Self::new(name, shape, Access::Secret, description, example)
+    }
+
     /// Our id of something, which every resource has.
     pub(super) const fn id() -> Self {
         Self::read(

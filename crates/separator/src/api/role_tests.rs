@@ -302,9 +302,11 @@ async fn owner(world: &World, name: &str, number: u32) -> Owner {
         ],
     )
     .await;
-    instances::link(&app.store, phone, Some(instance))
-        .await
-        .unwrap();
+    let link = instances::Link {
+        instance: Some(instance),
+        ..instances::Link::default()
+    };
+    instances::link(&app.store, phone, link).await.unwrap();
     let (message, event) = (next(), next());
     execute(
         "INSERT INTO messages (id, phone_id, conversation_id, direction, origin, peer, kind, text, state, created_at, \
@@ -596,7 +598,8 @@ async fn people_of_a_portal_see_its_numbers_and_change_only_how_they_are_linked(
     assert_eq!(taken.body["automatic_texts"], false, "{}", taken.text);
     assert_eq!(numbers(Asker::PortalUser).await, 1);
     // A number that is linked to none is offered to administrators of the owner's portals, and not shown to others.
-    instances::link(&stage.world.app.store, phone, None)
+    let unlinked = instances::Link::default();
+    instances::link(&stage.world.app.store, phone, unlinked)
         .await
         .unwrap();
     stage.world.app.reload().await.unwrap();

@@ -159,6 +159,17 @@ pub(super) fn client_id(value: &Value) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// The host of a portal as people write it: with or without `https://` and a slash at its end.
+pub(super) fn portal(value: &Value) -> Result<String, String> {
+    let text = string(value)?.trim().to_ascii_lowercase();
+    let host = ["https://", "http://"]
+        .into_iter()
+        .find_map(|scheme| text.strip_prefix(scheme))
+        .unwrap_or(&text);
+    domain(&Value::from(host.trim_end_matches('/')))
+        .map_err(|_| "must be the portal's address, such as acme.bitrix24.com".to_owned())
+}
+
 /// A phone number: 7 to 15 digits with the country code once blanks, `+`, `-`, `.` and brackets are gone (E.164).
 pub(super) fn phone(value: &Value) -> Result<String, String> {
     let text = string(value)?;
@@ -247,16 +258,6 @@ pub(super) fn link(value: &Value) -> Result<Url, String> {
     match Url::parse(string(value)?.trim()) {
         Ok(url) if matches!(url.scheme(), "https" | "http") && url.has_host() => Ok(url),
         _ => Err("must be an address such as https://example.com/price-list.pdf".to_owned()),
-    }
-}
-
-/// A host name or an IP address, lower case.
-pub(super) fn hostname(value: &Value) -> Result<String, String> {
-    let host = string(value)?.trim().to_ascii_lowercase();
-    if is_host(&host) {
-        Ok(host)
-    } else {
-        Err("must be a host name such as sip.example.com".to_owned())
     }
 }
 

@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
-use super::{description::assert_described, *};
+use super::{description::assert_described, rule::Rule, *};
 use crate::{
     identifiers::Chance,
     settings::{Settings, SettingsArguments},
@@ -340,7 +340,11 @@ async fn every_described_operation_is_served() {
 async fn ids_of_nothing_are_not_found() {
     let world = World::new().await;
     for id in [Uuid::nil().to_string(), "x".to_owned(), "%FF".to_owned()] {
-        for operation in operations().filter(|operation| operation.path.contains("{id}")) {
+        // Those for browsers refuse the key before they look at the id.
+        let with_id = operations().filter(|operation| {
+            operation.path.contains("{id}") && operation.rule != Rule::Browsers
+        });
+        for operation in with_id {
             let path = operation.path.replace("{id}", &id);
             let method =
                 Method::from_bytes(format!("{:?}", operation.verb).to_uppercase().as_bytes())
@@ -450,14 +454,14 @@ async fn a_change_leaves_what_it_does_not_name() {
     let world = World::new().await;
     let phone = world.phone().await;
     let before = world.get(&format!("waba/phones/{phone}")).await.body;
-    let body = json!({ "calling": "enabled", "sip_hostname": "SIP.example.com" });
+    let body = json!({ "callback_permission": "disabled", "sip_hostname": "SIP.example.com" });
     let after = world
         .patch(&format!("waba/phones/{phone}"), body)
         .await
         .body;
     assert_eq!(
-        (&after["calling"], &after["sip_hostname"]),
-        (&json!("enabled"), &json!("sip.example.com"))
+        (&after["callback_permission"], &after["sip_hostname"]),
+        (&json!("disabled"), &json!("sip.example.com"))
     );
     assert_eq!(
         (&after["sip"], &after["phone"]),
@@ -466,7 +470,7 @@ async fn a_change_leaves_what_it_does_not_name() {
     let cleared = world
         .patch(
             &format!("waba/phones/{phone}"),
-            json!({ "sip_hostname": null, "calling": null }),
+            json!({ "sip_hostname": null, "callback_permission": null }),
         )
         .await
         .body;

@@ -44,6 +44,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("/api/v1/waba/connections", "connection"),
     ("/api/v1/waba/templates", "template"),
     ("/api/v1/doctor", "doctor"),
+    ("/api/v1/bitrix/announcements", "announcement"),
 ];
 
 /// Fields that are never written down, whoever shows them: what they hold opens something.
@@ -68,6 +69,10 @@ const DULL: &[&str] = &[
     "callback_url",
     "handler_url",
     "install_url",
+    "page_handler_url",
+    "page_install_url",
+    "redirect_url",
+    "tried",
 ];
 
 /// The line of a change that is under way.

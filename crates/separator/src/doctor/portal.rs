@@ -300,7 +300,7 @@ pub(super) async fn see(app: &Arc<App>, registry: &Registry, id: Uuid) -> Option
 pub(super) fn events_url(registry: &Registry, instance: &Instance) -> Option<String> {
     let application = registry.bitrix_apps.get(&instance.app_id)?;
     let base = registry.sites.get(&application.site_id)?.base_url();
-    Some(portal::events_url(&base, &application.client_id))
+    Some(portal::events_url(&base, application.client_id.as_deref()))
 }
 
 /// Asks for the application's embedded pages (Bitrix24: placement.get).

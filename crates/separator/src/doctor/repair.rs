@@ -124,7 +124,7 @@ async fn events(app: &Arc<App>, registry: &Registry, instance: &Instance) -> Res
 async fn publish(app: &Arc<App>, phone: &Phone) -> Result<(), Obstacle> {
     let instance = phone.instance_id.ok_or(Obstacle::Gone)?;
     // What somebody chose on the portal is undone by linking again, and by nothing else.
-    portals::link(app, phone.id, Some(instance))
+    portals::link(app, phone.id, Some(instance), portals::LineWish::Unchanged)
         .await
         .map_err(|error| refused(&error))?;
     portals::publish_now(app, phone.id)

@@ -217,16 +217,20 @@ async fn ask<P: Parts>(
 ) -> Result<NewTokens, TokenError> {
     let registry = app.directory().snapshot();
     let application = registry.bitrix_apps.get(&instance.app_id);
-    let Some((application, secret)) = application
-        .and_then(|application| Some((application, application.client_secret.as_ref()?)))
-    else {
+    let credentials = application.and_then(|application| {
+        Some((
+            application.client_id.as_deref()?,
+            application.client_secret.as_ref()?,
+        ))
+    });
+    let Some((client_id, secret)) = credentials else {
         note_problem(app, instance, SECRET_MISSING).await?;
         return Err(TokenError::Later(SECRET_MISSING.to_owned()));
     };
     let server = server_of(app, instance).map_err(|error| token_error(&error))?;
     let secret = ClientSecret::new(secret.expose());
     let refresh_token = RefreshToken::new(pair.refresh_token.expose());
-    let request = server.refresh(&application.client_id, &secret, &refresh_token);
+    let request = server.refresh(client_id, &secret, &refresh_token);
     let new = tokio::time::timeout(LIMIT, request)
         .await
         .map_err(|_| {

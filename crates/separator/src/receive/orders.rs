@@ -153,7 +153,8 @@ fn proves(auth: &EventAuth, instance: &Instance) -> bool {
         && auth
             .application_token
             .as_ref()
-            .is_some_and(|token| instance.application_token.matches(token.expose()))
+            .zip(instance.application_token.as_ref())
+            .is_some_and(|(claimed, known)| known.matches(claimed.expose()))
 }
 
 async fn commit(app: &App, source: Source, owner: Uuid, body: Vec<u8>) -> Response {
