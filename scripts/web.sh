@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 # What is built depends on these and on nothing else.
 sources() {
-	find web docs scripts/web.sh -type f \
+	find web docs scripts/web.sh scripts/compress.mjs -type f \
 		-not -path 'web/node_modules/*' -not -path 'web/dist/*' -not -path web/.built -not -path web/openapi.json -not -path web/src/api/schema.d.ts \
 		-print0 | LC_ALL=C sort --zero-terminated | xargs --null sha256sum | sha256sum | cut -d' ' -f1
 }
@@ -21,4 +21,5 @@ say "Building the web application"
 web_packages
 rm -f web/.built
 (cd web && node_modules/.bin/vite build --logLevel warn)
+node scripts/compress.mjs web/dist
 echo "$state" >web/.built

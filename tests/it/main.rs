@@ -33,6 +33,7 @@ mod limits;
 mod meta_upkeep;
 mod outages;
 mod outbound;
+mod people;
 mod readme;
 mod robots;
 mod sms;
