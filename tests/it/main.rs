@@ -26,6 +26,7 @@ mod lifecycle;
 mod limits;
 mod outages;
 mod outbound;
+mod poison;
 mod readme;
 mod statuses;
 mod tokens;
