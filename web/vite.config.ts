@@ -1,17 +1,39 @@
 import { fileURLToPath } from "node:url";
+import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import kit from "@bitrix24/b24ui-nuxt/vite";
 import vue from "@vitejs/plugin-vue";
-import { defineConfig } from "vite";
-import { help } from "./help";
+import { defineConfig, type Plugin } from "vite";
+import { help } from "./help.ts";
 
 /** Where the API answers while pages are worked on: `separator sandbox --port 8080`. */
 const server = process.env.SEPARATOR_DEV_SERVER ?? "http://127.0.0.1:8080";
+
+/** Puts each file that is worth it beside itself, compressed: the program hands out what the browser takes. */
+function compressed(): Plugin {
+  return {
+    name: "separator-compressed",
+    apply: "build",
+    generateBundle: {
+      order: "post",
+      handler(_options, bundle) {
+        for (const [fileName, file] of Object.entries(bundle)) {
+          if (!/\.(js|css)$/.test(fileName)) continue;
+          const source = Buffer.from(file.type === "chunk" ? file.code : file.source);
+          this.emitFile({ type: "asset", fileName: `${fileName}.gz`, source: gzipSync(source, { level: 9 }) });
+          const params = { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_SIZE_HINT]: source.length };
+          this.emitFile({ type: "asset", fileName: `${fileName}.br`, source: brotliCompressSync(source, { params }) });
+        }
+      },
+    },
+  };
+}
 
 export default defineConfig({
   resolve: { alias: { "@": fileURLToPath(new URL("src", import.meta.url)) } },
   plugins: [
     help(),
     vue(),
+    compressed(),
     kit({
       autoImport: false,
       components: false,

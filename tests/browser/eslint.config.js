@@ -5,7 +5,7 @@ import js from "@eslint/js";
 /** What a browser gives to a script, as far as the pages use it. */
 const browser = [
   "AbortController", "Event", "EventSource", "FormData", "HTMLDetailsElement", "Intl", "URL", "URLSearchParams", "confirm", "document",
-  "fetch", "history", "location", "setTimeout", "window",
+  "fetch", "history", "location", "performance", "setTimeout", "window",
 ];
 
 /** What Node gives to the tests. */

@@ -1,13 +1,9 @@
 // The sandbox as a person meets it: the customer's phone, the operator's open line, the API's page.
 
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { after, before, beforeEach, afterEach, describe, it } from "node:test";
 import { pdf, png } from "./files.js";
-import { picture, startBrowser, startSandbox } from "./sandbox.js";
-
-const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+import { findings, picture, sidewaysScroll, startBrowser, startSandbox } from "./sandbox.js";
 
 describe("the sandbox", () => {
   let browser;
@@ -162,17 +158,8 @@ const operatorWrites = async (line, text) => {
 const openChat = (line, name) => line.getByRole("button", { name: new RegExp(name) }).click();
 const phoneBubble = (phone, text) => phone.locator(".bubble", { has: phone.locator(".content", { hasText: text }) });
 const operatorBubble = (line, text) => line.locator(".message", { has: line.locator(".text", { hasText: text }) });
-const sidewaysScroll = (page) => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
 const showsTheEnd = (page) => page.waitForFunction(() => {
   const list = document.getElementById("messages");
   return list.scrollHeight - list.scrollTop - list.clientHeight < 2;
 });
 const loaded = (image) => image.evaluate((node) => node.decode());
-
-async function findings(page) {
-  await page.evaluate(axe);
-  const { violations } = await page.evaluate(() => window.axe.run({ resultTypes: ["violations"] }));
-  return violations
-    .filter(({ impact }) => ["serious", "critical"].includes(impact))
-    .map(({ id, nodes }) => `${id}: ${nodes.slice(0, 5).map((node) => node.target.join(" ")).join(", ")}`);
-}

@@ -1,7 +1,8 @@
 // A running sandbox and a browser to look at it with.
 
 import { spawn } from "node:child_process";
-import { mkdtemp, mkdir, rm } from "node:fs/promises";
+import { mkdtemp, mkdir, readFile, rm } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -15,7 +16,10 @@ const artifacts = path.join(root, "artifacts");
 /** How long anything may take that is waited for, in milliseconds. */
 export const PATIENCE = 20_000;
 
-const WIDTHS = { wide: { width: 1280, height: 860 }, narrow: { width: 390, height: 844 } };
+const WIDTHS = {
+  wide: { width: 1280, height: 860 }, narrow: { width: 390, height: 844 },
+  360: { width: 360, height: 780 }, 768: { width: 768, height: 1024 }, 1440: { width: 1440, height: 900 },
+};
 
 /** A port that was free a moment ago; the sandbox looks for another one where it is not any more. */
 function freePort() {
@@ -53,6 +57,19 @@ export async function startSandbox() {
     line: after("Operator's open line"),
     docs: after("JSON API"),
     key: after("Key for the API"),
+    /** Signs in at once, one time. */
+    link: after("Sign-in link"),
+    /** Asks the API with the key. */
+    async api(method, path, body) {
+      const answer = await fetch(new URL(`/api/v1/${path}`, after("JSON API")), {
+        method,
+        headers: { Authorization: `Bearer ${after("Key for the API")}`, "Content-Type": "application/json" },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+      const text = await answer.text();
+      if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${text}`);
+      return text === "" ? null : JSON.parse(text);
+    },
     /** Ends it as a person would; gives its exit code and what it complained about. */
     async stop() {
       child.kill("SIGTERM");
@@ -85,6 +102,13 @@ export async function startBrowser() {
   });
   return {
     trouble,
+    /** Takes out what is a part of the test: the browser writes down every answer that is a refusal. */
+    forgive(pattern) {
+      const rest = trouble.filter((line) => !pattern.test(line));
+      const forgiven = trouble.length - rest.length;
+      trouble.splice(0, trouble.length, ...rest);
+      return forgiven;
+    },
     /** Opens a page in a window of that width. */
     async open(address, width = "wide") {
       const page = await context.newPage();
@@ -108,7 +132,21 @@ export async function startBrowser() {
 }
 
 /** Keeps a picture for a person to look at. */
-export async function picture(page, name) {
+export async function picture(page, name, options = {}) {
   await mkdir(artifacts, { recursive: true });
-  await page.screenshot({ path: path.join(artifacts, `${name}.png`) });
+  await page.screenshot({ path: path.join(artifacts, `${name}.png`), ...options });
+}
+
+/** By how many pixels a page is wider than its window. */
+export const sidewaysScroll = (page) => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+
+const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/** What axe finds that is serious or critical. */
+export async function findings(page) {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => window.axe.run({ resultTypes: ["violations"] }));
+  return violations
+    .filter(({ impact }) => ["serious", "critical"].includes(impact))
+    .map(({ id, nodes }) => `${id}: ${nodes.slice(0, 5).map((node) => node.target.join(" ")).join(", ")}`);
 }

@@ -292,7 +292,7 @@ async fn each_resource_is_made_read_listed_changed_and_removed() {
         (
             "waba/phones",
             &phone,
-            json!({ "sip": "enabled", "sip_hostname": "SIP.example.com", "sip_port": 5062 }),
+            json!({ "sip_hostname": "SIP.example.com", "sip_port": 5062 }),
         ),
         ("bitrix/apps", &bitrix, json!({ "name": "Portal app" })),
         ("sites", &site, json!({ "domain": "changed.example" })),

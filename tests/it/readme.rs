@@ -96,11 +96,14 @@ fn the_files_and_folders_that_the_architecture_names_exist() {
 }
 
 /// Where steps of journeys are written.
-const STEPS: [&str; 8] = [
+const STEPS: [&str; 11] = [
     "intake/work.rs",
     "intake/from_meta.rs",
     "intake/from_bitrix.rs",
+    "intake/hold.rs",
+    "intake/wrap.rs",
     "deliver.rs",
+    "deliver/report.rs",
     "deliver/to_meta.rs",
     "deliver/to_portal.rs",
     "compose.rs",

@@ -227,9 +227,9 @@ async fn a_failure_is_told_in_the_portals_language_and_kept_with_the_message() {
     for (language, code, words) in [
         (
             "en",
-            131_047,
-            "Message not delivered. More than 24 hours have passed since the customer last wrote. Until they write \
-             again only a template can be sent. (131047)",
+            131_050,
+            "Message not delivered. The customer has stopped marketing messages from you. Send them none until they \
+             allow it again. (131050)",
         ),
         ("ru", 131_026, "Сообщение не доставлено."),
     ] {

@@ -83,7 +83,7 @@ export const routes: RouteRecordRaw[] = [
   { path: "/users/:id", component: () => import("./pages/users/UserPage.vue"), meta: { administrator: true } },
   { path: "/keys", component: () => import("./pages/keys/KeyList.vue"), meta: menu("people", KeyIcon, (w) => w.keys.title) },
   { path: "/keys/new", component: () => import("./pages/keys/KeyNew.vue") },
-  { path: "/audit", component: () => import("./pages/audit/AuditList.vue"), meta: { ...menu("people", AuditIcon, (w) => w.audit.title), administrator: true } },
+  { path: "/audit", component: () => import("./pages/audit/AuditList.vue"), meta: menu("people", AuditIcon, (w) => w.audit.title) },
   { path: "/account", component: () => import("./pages/account/AccountPage.vue") },
 
   { path: "/settings", component: () => import("./pages/settings/SettingsPage.vue"), meta: menu("system", SettingsIcon, (w) => w.settings.title) },

@@ -21,6 +21,14 @@ pub const CONNECTOR_EVENTS: [&str; 9] = [
     "ONAPPUPDATE",
 ];
 
+/// Sent only when [`test`] asks for it: shows that events arrive, and with which application token.
+pub const TEST_EVENT: &str = "ONAPPTEST";
+
+/// Asks the portal to send [`TEST_EVENT`] (Bitrix24: event.test).
+pub fn test() -> Call {
+    Call::new("event.test", json!({ "any": "data" }))
+}
+
 /// A handler that is bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Handler {

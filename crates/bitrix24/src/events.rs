@@ -156,7 +156,7 @@ impl Event {
 }
 
 impl EventAuth {
-    fn read(auth: &Value) -> Option<Self> {
+    pub(crate) fn read(auth: &Value) -> Option<Self> {
         let text = |key: &str| loose::text_at(auth, &[key]);
         Some(Self {
             member_id: text("member_id")?,

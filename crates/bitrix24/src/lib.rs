@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod app;
+pub mod bizproc;
 pub mod client;
 pub mod connector;
 pub mod event_handlers;
@@ -10,7 +11,9 @@ pub mod lines;
 mod loose;
 pub mod markup;
 pub mod oauth;
+pub mod placements;
 mod secret;
+pub mod sms;
 
 pub use client::{Answer, Call, Class, Error, Obstacle, Portal};
 pub use lines::LineId;

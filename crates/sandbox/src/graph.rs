@@ -19,7 +19,9 @@
 //! # }
 //! ```
 
+mod ailments;
 mod api;
+mod calling;
 mod clock;
 mod console;
 mod control;
@@ -39,6 +41,7 @@ mod tests;
 mod wire;
 mod world;
 
+pub use calling::CallingFaults;
 pub use clock::Clock;
 pub use console::{AccessToken, Consent, Console, Standing};
 pub use faults::{Fault, Faults, Scope, Times};
@@ -606,7 +609,7 @@ impl Number {
             pin: None,
             tries: Vec::new(),
             on_phone_app: false,
-            settings: json!({"calling": {"status": "DISABLED"}}),
+            calling: calling::Calling::default(),
             profile: json!({"messaging_product": "whatsapp", "about": "Sandbox"}),
             callback: None,
             pace: world::Bucket::default(),

@@ -17,6 +17,7 @@
 //! moments and never over an await; the lock order is portal, then event queue.
 
 mod administrator;
+mod ailments;
 mod caller;
 mod chats;
 mod clock;
@@ -36,6 +37,7 @@ mod page;
 mod people;
 mod php;
 mod rest;
+mod robots;
 mod state;
 mod system;
 mod view;
@@ -66,9 +68,10 @@ pub use self::{
     faults::{Fault, Faults, Rule, When},
     frames::{PageForm, connector_options},
     limits::RequestLimit,
+    robots::StepKind,
     view::{
         Author, Call, Chat, ChatRef, Connector, ConnectorLine, Counters, File, Handler, Lead, Line,
-        Message, Placement, Refusal, Sms, Upload, User,
+        Message, Placement, Refusal, Robot, Sms, Upload, User, WorkflowStep,
     },
 };
 use self::{caller::Caller, clock::Clock, events::Events, state::State, wire::Door};

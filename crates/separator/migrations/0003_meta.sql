@@ -51,6 +51,7 @@ CREATE TABLE meta_logins (
     browser_hash TEXT NOT NULL,
     app_id UUID NOT NULL REFERENCES waba_apps (id) ON DELETE CASCADE,
     user_id UUID NOT NULL,
+    session_id UUID,
     redirect_uri TEXT NOT NULL,
     expires_at BIGINT NOT NULL,
     used_at BIGINT

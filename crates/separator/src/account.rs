@@ -1,4 +1,14 @@
-//! WhatsApp Business accounts: what Meta knows about them, and stopping numbers that Meta does not let send.
+//! WhatsApp Business accounts: connecting them, what Meta knows about them, and stopping numbers that Meta does not let
+//! send.
+
+mod catalogue;
+pub mod connect;
+pub mod health;
+pub mod inspect;
+pub mod login;
+pub mod trouble;
+pub mod webhook;
+mod worker;
 
 use std::sync::Arc;
 
@@ -10,6 +20,12 @@ use crate::{
     registry::{Account, Connection, Part, Phone, PhoneError, Registry, WabaApp},
     store::{self, accounts, instances, lanes::Side},
     time::Millis,
+    translate::message::Language,
+};
+
+pub use self::{
+    trouble::Trouble,
+    worker::{Accounts, run},
 };
 
 /// Kind of the alarm that Meta does not let a number send; the subject is the number's id.
@@ -30,6 +46,8 @@ pub struct Synced {
     pub added: usize,
     /// Whether our app hears of the account's messages.
     pub subscribed: bool,
+    /// Templates that the account has.
+    pub templates: usize,
 }
 
 /// Why an account could not be looked at.
@@ -71,7 +89,7 @@ pub fn credentials(app: &App, phone: &Phone) -> Option<Credentials> {
     of_account(account, waba_app)
 }
 
-fn of_account(account: &Account, app: &WabaApp) -> Option<Credentials> {
+pub(crate) fn of_account(account: &Account, app: &WabaApp) -> Option<Credentials> {
     let token = Registry::token_of(account, app)?;
     Some(Credentials {
         access_token: whatsapp::Secret::new(token.expose()),
@@ -123,10 +141,22 @@ pub async fn sync(app: &Arc<App>, account: Uuid) -> Result<Synced, SyncError> {
         crate::intake::phone_entered(app, phone_number_id).await?;
     }
     drop(turn);
+    catalogue::keep_numbers(app, &found).await?;
+    let templates = catalogue::fetch(app, &client, &credentials, account)
+        .await
+        .map_err(|error| match error {
+            catalogue::FetchError::Store(error) => SyncError::Store(error),
+            catalogue::FetchError::Meta(error) => SyncError::Meta {
+                doing: "Separator list the account's templates",
+                error,
+            },
+        })?;
+    app.reload().await?;
     Ok(Synced {
         phones: found.len(),
         added: added.len(),
         subscribed: true,
+        templates,
     })
 }
 
@@ -194,6 +224,8 @@ fn missing(
         connector: None,
         line_id: None,
         line_name: None,
+        chosen_line_id: None,
+        offered_id: None,
         error: None,
         paused: None,
         created_at: now,
@@ -209,6 +241,21 @@ pub async fn pause(app: &App, phone: Uuid, reason: &str) {
     }
 }
 
+/// Stops sending for a number because its token does not work; messages wait. It goes on by itself when another token is
+/// entered or the token works again.
+async fn pause_for(app: &App, phone: Uuid, trouble: &Trouble) {
+    let reason = trouble.text(Language::English);
+    let error = PhoneError {
+        code: "190".to_owned(),
+        title: reason.clone(),
+        hint: Some(trouble.fix(Language::English).to_owned()),
+        ..PhoneError::default()
+    };
+    if let Err(error) = stop(app, phone, &reason, &error).await {
+        tracing::error!(%error, %phone, "that a number may not send could not be stored");
+    }
+}
+
 async fn try_pause(app: &App, phone: Uuid, reason: &str) -> Result<(), store::Error> {
     let error = PhoneError {
         code: "META_BLOCKED".to_owned(),
@@ -220,12 +267,58 @@ async fn try_pause(app: &App, phone: Uuid, reason: &str) -> Result<(), store::Er
         ),
         ..PhoneError::default()
     };
-    if !instances::pause(&app.store, phone, reason, &error).await? {
-        return Ok(());
+    if stop(app, phone, reason, &error).await? {
+        look_at_token_of(app, phone).await?;
+    }
+    Ok(())
+}
+
+async fn stop(
+    app: &App,
+    phone: Uuid,
+    reason: &str,
+    error: &PhoneError,
+) -> Result<bool, store::Error> {
+    if !instances::pause(&app.store, phone, reason, error).await? {
+        return Ok(false);
     }
     tracing::error!(%phone, reason, "Meta does not let a number send");
     alarm(app, BLOCKED_ALARM, phone, reason).await?;
-    app.refresh(Part::Phone(phone)).await
+    app.refresh(Part::Phone(phone)).await?;
+    Ok(true)
+}
+
+/// Has the token looked at with which a number is reached: what Meta says of it may have changed.
+async fn look_at_token_of(app: &App, phone: Uuid) -> Result<(), store::Error> {
+    let registry = app.directory.snapshot();
+    let holder = registry
+        .phones
+        .get(&phone)
+        .and_then(|phone| registry.app_of(phone))
+        .map(|(account, waba_app)| match account.access_token {
+            Some(_) => account.id,
+            None => waba_app.id,
+        });
+    if let Some(holder) = holder {
+        store::meta::token_due(&app.store, holder, app.clock.now()).await?;
+        app.refresh_meta().await?;
+    }
+    Ok(())
+}
+
+/// The token of an app or account is another one now, or gone: what was known about it is forgotten, and it is looked at.
+pub async fn token_changed(app: &App, holder: Uuid) -> Result<(), store::Error> {
+    health::forget(app, holder).await?;
+    store::meta::accounts_in_trouble_due(&app.store, holder, app.clock.now()).await?;
+    app.refresh_meta().await
+}
+
+/// Has an account looked at: it is another one at Meta now.
+pub async fn look_again(app: &App, account: Uuid) -> Result<(), store::Error> {
+    let mut tx = app.store.begin().await?;
+    store::meta::account_due(&mut tx, account, app.clock.now());
+    tx.commit().await?;
+    app.refresh_meta().await
 }
 
 /// Raises the alarm that a message of a number was given up, once until the number is resumed.
@@ -255,10 +348,16 @@ pub async fn resume_all(app: &App, account_or_app: Uuid) -> Result<(), store::Er
             instances::clear_alarm(&app.store, now, kind, &phone.to_string()).await?;
         }
     }
+    // Files that customers sent meanwhile are fetched at once.
+    store::media::due_now(&app.store, &phones, now).await?;
     app.reload().await?;
+    if let Some(phone) = phones.first() {
+        look_at_token_of(app, *phone).await?;
+    }
     for phone in phones {
         app.dispatcher.wake(phone, Side::Meta);
     }
+    app.media.wake();
     Ok(())
 }
 

@@ -7,28 +7,45 @@
 
 mod accounts;
 mod alarms;
+mod announcements;
+mod audit;
 mod bitrix_apps;
 mod caller;
+mod calling;
 mod client;
+mod connections;
 mod conversations;
 mod description;
 mod docs;
+mod doctor;
 mod events;
 mod fields;
 mod idempotency;
 mod instances;
+mod keys;
+mod knocks;
+mod lines;
 mod messages;
+mod messaging;
+mod meta;
 mod operation;
+mod overview;
 mod own_account;
 mod page;
 mod phone_messages;
+mod phone_test;
 mod phones;
 mod problem;
+mod publishing;
 mod queue;
 mod rule;
 mod rules;
 mod session;
+mod setup;
 mod sites;
+mod templates;
+mod trail;
+mod users;
 mod view;
 mod waba_apps;
 
@@ -38,7 +55,7 @@ use axum::{
     Router,
     body::{Body, Bytes, to_bytes},
     extract::{RawPathParams, Request, State},
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
     routing::{any, on},
 };
@@ -52,6 +69,7 @@ use self::{
     client::Client,
     operation::{Call, Cookies, Described, Operation, Verb},
     rule::Rule,
+    trail::Trail,
 };
 use crate::app::App;
 
@@ -63,18 +81,33 @@ fn operations() -> impl Iterator<Item = &'static Operation> {
     [
         session::OPERATIONS,
         own_account::OPERATIONS,
+        users::OPERATIONS,
+        keys::OPERATIONS,
+        audit::OPERATIONS,
         sites::OPERATIONS,
         waba_apps::OPERATIONS,
         accounts::OPERATIONS,
+        connections::OPERATIONS,
+        knocks::OPERATIONS,
+        templates::OPERATIONS,
         phones::OPERATIONS,
+        calling::OPERATIONS,
+        publishing::OPERATIONS,
+        messaging::OPERATIONS,
         phone_messages::OPERATIONS,
+        phone_test::OPERATIONS,
         conversations::OPERATIONS,
         bitrix_apps::OPERATIONS,
         instances::OPERATIONS,
+        announcements::OPERATIONS,
+        lines::OPERATIONS,
         messages::OPERATIONS,
         events::OPERATIONS,
         queue::OPERATIONS,
         alarms::OPERATIONS,
+        overview::OPERATIONS,
+        doctor::OPERATIONS,
+        setup::OPERATIONS,
     ]
     .into_iter()
     .flatten()
@@ -85,18 +118,34 @@ fn objects() -> impl Iterator<Item = &'static Described> {
     [
         session::OBJECTS,
         own_account::OBJECTS,
+        users::OBJECTS,
+        keys::OBJECTS,
+        audit::OBJECTS,
         sites::OBJECTS,
         waba_apps::OBJECTS,
         accounts::OBJECTS,
+        meta::OBJECTS,
+        connections::OBJECTS,
+        knocks::OBJECTS,
+        templates::OBJECTS,
         phones::OBJECTS,
+        calling::OBJECTS,
+        publishing::OBJECTS,
+        messaging::OBJECTS,
         phone_messages::OBJECTS,
+        phone_test::OBJECTS,
         conversations::OBJECTS,
         bitrix_apps::OBJECTS,
         instances::OBJECTS,
+        announcements::OBJECTS,
+        lines::OBJECTS,
         messages::OBJECTS,
         events::OBJECTS,
         queue::OBJECTS,
         alarms::OBJECTS,
+        overview::OBJECTS,
+        doctor::OBJECTS,
+        setup::OBJECTS,
     ]
     .into_iter()
     .flatten()
@@ -177,10 +226,12 @@ async fn serve(
     operation.rule.admits_fields(&call.caller, &call.body)?;
     call.registry().admits(operation.path, call.id.as_deref())?;
     let caller = call.caller.place();
-    let answer = if operation.verb == Verb::Post && operation.rule != Rule::Anybody {
-        idempotency::once(operation, call, &head).await?
-    } else {
+    let answer = if operation.verb == Verb::Get {
         Answer::work(operation, call).await?
+    } else if operation.rule == Rule::Anybody || operation.records_itself {
+        work_once(operation, call, &head).await?
+    } else {
+        recorded(operation, call, head.clone()).await?
     };
     if operation.verb != Verb::Get {
         let status = answer.status.as_u16();
@@ -191,6 +242,40 @@ async fn serve(
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     Ok(response)
+}
+
+/// Does the work of an operation, once for each `Idempotency-Key` of a caller who is known.
+async fn work_once(
+    operation: &'static Operation,
+    call: Call,
+    head: &Parts,
+) -> Result<Answer, Problem> {
+    if operation.verb == Verb::Post && operation.rule != Rule::Anybody {
+        idempotency::once(operation, call, head).await
+    } else {
+        Answer::work(operation, call).await
+    }
+}
+
+/// Does the work of an operation and writes down that it was done; both go on when the caller hangs up.
+async fn recorded(
+    operation: &'static Operation,
+    call: Call,
+    head: Parts,
+) -> Result<Answer, Problem> {
+    let work = tokio::spawn(async move {
+        let trail = Trail::begin(operation, &call).await?;
+        let answer = work_once(operation, call, &head).await;
+        trail.end(answer.as_ref().ok()).await;
+        answer
+    });
+    work.await.unwrap_or_else(|error| {
+        tracing::error!(%error, path = operation.path, "a request to the API broke off");
+        Err(Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the request broke off; the log of the program says why",
+        ))
+    })
 }
 
 async fn read_body(body: Body) -> Result<Bytes, Problem> {
@@ -272,5 +357,9 @@ impl IntoResponse for Answer {
     }
 }
 
+#[cfg(test)]
+mod people_tests;
+#[cfg(test)]
+mod role_tests;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,10 @@
 //! What every part of the running program shares.
 
 use crate::{
+    account::Accounts,
+    calling::Calls,
     deliver::Dispatcher,
+    doctor::Doctor,
     identifiers::Ids,
     intake::Intake,
     media::Media,
@@ -44,12 +47,18 @@ pub struct App {
     pub intake: Intake,
     /// 3 Delivery.
     pub dispatcher: Dispatcher,
+    /// What is done about accounts.
+    pub accounts: Accounts,
     /// Tokens and the publish routine.
     pub portals: Portals,
+    /// Calls.
+    pub calls: Calls,
     /// Tries to sign in.
     pub attempts: Attempts,
     /// Files on their way.
     pub media: Media,
+    /// What is known to work.
+    pub doctor: Doctor,
 }
 
 impl App {
@@ -58,6 +67,11 @@ impl App {
         self.directory
             .refresh(&self.store, &self.sealer, part)
             .await
+    }
+
+    /// Reads anew what Meta says about what is set up.
+    pub async fn refresh_meta(&self) -> Result<(), crate::store::Error> {
+        self.directory.refresh_meta(&self.store).await
     }
 
     /// Reads the whole set-up anew; see [`App::refresh`].

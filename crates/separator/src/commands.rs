@@ -8,13 +8,14 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     calling::{
         address,
         preflight::{Preflight, Verdict},
     },
+    doctor,
     identifiers::{Chance, Ids},
     logging,
     outgoing::Outgoing,
@@ -22,7 +23,7 @@ use crate::{
     secret::Secret,
     serve::{self, StartError},
     settings::{self, Settings, SettingsArguments},
-    store::Store,
+    store::{Store, audit},
     time::Clock,
     translate::message::Language,
     users::{self, Role, Scope, links},
@@ -50,6 +51,8 @@ enum Command {
         #[command(subcommand)]
         command: UserCommand,
     },
+    /// Check everything and say what is wrong and how to mend it; also while the server does not run
+    Doctor(DoctorArguments),
     /// Look after keys for the API and for callbacks
     Key {
         #[command(subcommand)]
@@ -93,6 +96,18 @@ struct UserCreate {
     /// admin or integrator
     #[arg(long, default_value = "admin", value_parser = role)]
     role: Role,
+    #[command(flatten)]
+    settings: SettingsArguments,
+}
+
+#[derive(Debug, Args)]
+struct DoctorArguments {
+    /// Print JSON, as the API shows it
+    #[arg(long)]
+    json: bool,
+    /// Language of the texts: en or ru
+    #[arg(long, default_value = "en", value_parser = ["en", "ru"])]
+    language: String,
     #[command(flatten)]
     settings: SettingsArguments,
 }
@@ -187,6 +202,7 @@ async fn run(command: Command) -> Result<(), Failure> {
             serve::run(settings, stop, |_address| {}).await?;
             Ok(())
         }
+        Command::Doctor(arguments) => examine(arguments).await,
         Command::Sandbox(arguments) => sandbox_command::run(arguments, stop_on_signal())
             .await
             .map_err(Failure::Failed),
@@ -282,12 +298,63 @@ async fn create_user(user: UserCreate) -> Result<(), Failure> {
     )
     .await
     .map_err(|error| Failure::Failed(error.into()))?;
+    let subject = (
+        "user",
+        created.id.to_string(),
+        user.email.trim().to_lowercase(),
+    );
+    record(
+        &store,
+        &clock,
+        &ids,
+        subject,
+        &[("role", api_role(user.role))],
+    )
+    .await?;
     if let Some(token) = created.sign_in_link_token {
         let base = site_address(&store, &settings).await?;
         print(&links::address(&base, &token))?;
     }
     store.close().await;
     Ok(())
+}
+
+/// A role in the words of the audit, which are the API's.
+fn api_role(role: Role) -> &'static str {
+    match role {
+        Role::Admin => "administrator",
+        Role::Integrator => "integrator",
+    }
+}
+
+/// Writes down that a command made something.
+async fn record(
+    store: &Store,
+    clock: &Clock,
+    ids: &Ids,
+    (kind, id, name): (&str, String, String),
+    values: &[(&str, &str)],
+) -> Result<(), Failure> {
+    let changes: Vec<serde_json::Value> = values
+        .iter()
+        .map(|(field, new)| serde_json::json!({ "field": field, "old": null, "new": new }))
+        .collect();
+    let line = audit::Line {
+        id: ids.next(),
+        at: clock.now(),
+        user_id: None,
+        who: "command line".to_owned(),
+        action: "create".to_owned(),
+        subject_kind: kind.to_owned(),
+        subject_id: id,
+        subject_name: name,
+        state: audit::State::Done.as_str().to_owned(),
+        changes: serde_json::Value::Array(changes).to_string(),
+        address: String::new(),
+    };
+    audit::insert(store, &line)
+        .await
+        .map_err(|error| Failure::Failed(error.into()))
 }
 
 /// Where a person opens the program: the only site there is, else the address it listens on.
@@ -301,6 +368,28 @@ async fn site_address(store: &Store, settings: &Settings) -> Result<String, Fail
     })
 }
 
+/// `separator doctor`: looks at everything by itself, whether the server runs or not.
+async fn examine(arguments: DoctorArguments) -> Result<(), Failure> {
+    let settings = load(&arguments.settings)?;
+    let language = Language::from_code(&arguments.language);
+    let tasks = TaskTracker::new();
+    // A program that would not start is the first thing to be told.
+    let app = serve::build(settings, &tasks)
+        .await
+        .map_err(|error| Failure::Failed(error.into()))?;
+    let report = doctor::examine(&app).await;
+    if arguments.json {
+        print(&format!("{:#}", report.to_json(language)))?;
+    } else {
+        print(report.to_text(language).trim_end())?;
+    }
+    app.store.close().await;
+    if report.has_fault() {
+        return Err(Failure::Failed(anyhow::anyhow!("something is wrong")));
+    }
+    Ok(())
+}
+
 async fn create_key(key: KeyCreate) -> Result<(), Failure> {
     let settings = load(&key.settings)?;
     let store = serve::open_store(&settings).await?;
@@ -311,7 +400,16 @@ async fn create_key(key: KeyCreate) -> Result<(), Failure> {
     )
     .await
     .map_err(|error| Failure::Failed(error.into()))?;
-    print(made.expose())?;
+    let values = [("user", key.user.trim()), ("scope", key.scope.as_str())];
+    record(
+        &store,
+        &clock,
+        &ids,
+        ("key", made.0.to_string(), key.name.trim().to_owned()),
+        &values,
+    )
+    .await?;
+    print(made.1.expose())?;
     store.close().await;
     Ok(())
 }

@@ -6,15 +6,23 @@ use uuid::Uuid;
 use crate::{
     app::App,
     intake::{
+        codes,
         known::Known,
         work::{Named, Work},
     },
     person::canonical,
     store::{
-        self,
+        self, catalogue,
         lanes::Task,
         messages::{Direction, Journey, NewMessage, State},
     },
+    translate::{
+        code,
+        message::Language,
+        notes::Note,
+        template::{self, Filled, Refusal},
+    },
+    window,
 };
 
 /// To whom.
@@ -62,6 +70,12 @@ pub enum Outgoing {
     },
 }
 
+/// What is known to be in order.
+enum Ready<'a> {
+    Plain(&'a Outgoing),
+    Filled(&'a Filled),
+}
+
 /// Why a message was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -80,6 +94,9 @@ pub enum Error {
     /// It cannot be sent this way.
     #[error("{0}")]
     Forbidden(String),
+    /// The text is no code, or sends nothing.
+    #[error("{0}")]
+    Code(String),
     /// The database did not take it.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -93,11 +110,51 @@ pub async fn send(app: &App, phone: Uuid, to: &To, what: Outgoing) -> Result<Uui
             .vet(link)
             .map_err(|error| Error::Forbidden(error.to_string()))?;
     }
-    // Another writer may make the same person at the same moment; then the second look finds it.
-    match try_send(app, phone, to, &what).await {
-        Err(Error::Store(error)) if error.is_duplicate() => try_send(app, phone, to, &what).await,
+    twice(app, phone, to, &Ready::Plain(&what)).await
+}
+
+/// Takes the message that a template's code asks for, as [`send`] does.
+pub async fn send_code(app: &App, phone: Uuid, to: &To, code: &str) -> Result<Uuid, Error> {
+    let filled = filled(app, phone, code).await?;
+    twice(app, phone, to, &Ready::Filled(&filled)).await
+}
+
+/// Another writer may make the same person at the same moment; then the second look finds it.
+async fn twice(app: &App, phone: Uuid, to: &To, what: &Ready<'_>) -> Result<Uuid, Error> {
+    match try_send(app, phone, to, what).await {
+        Err(Error::Store(error)) if error.is_duplicate() => try_send(app, phone, to, what).await,
         outcome => outcome,
     }
+}
+
+/// The message that a code asks for.
+async fn filled(app: &App, phone: Uuid, text: &str) -> Result<Filled, Error> {
+    let refused =
+        |refusal: Refusal| Error::Code(Note::CodeRefused(refusal).text(Language::English));
+    let code = match code::parse(text) {
+        None => {
+            let form = "is no code; write template-NAME+LANGUAGE+VALUE|VALUE".to_owned();
+            return Err(Error::Code(form));
+        }
+        Some(Err(malformed)) => return Err(refused(Refusal::Malformed(malformed))),
+        Some(Ok(code)) => code,
+    };
+    if code.kind == code::Kind::Interactive {
+        return Err(refused(Refusal::NoInteractive { name: code.name }));
+    }
+    let registry = app.directory.snapshot();
+    let Some(number) = registry.phones.get(&phone) else {
+        return Err(gone());
+    };
+    let names = [code.name.clone()];
+    let mut templates = catalogue::named(&app.store, &[phone], &names).await?;
+    let templates = templates.remove(&phone).unwrap_or_default();
+    let languages = codes::languages(&registry, number);
+    template::resolve(&code, &templates, languages, false).map_err(refused)
+}
+
+fn gone() -> Error {
+    Error::Forbidden("the number does not exist any more".to_owned())
 }
 
 fn check(what: &Outgoing) -> Result<(), Error> {
@@ -115,12 +172,10 @@ fn check(what: &Outgoing) -> Result<(), Error> {
     Ok(())
 }
 
-async fn try_send(app: &App, phone: Uuid, to: &To, what: &Outgoing) -> Result<Uuid, Error> {
+async fn try_send(app: &App, phone: Uuid, to: &To, what: &Ready<'_>) -> Result<Uuid, Error> {
     let registry = app.directory.snapshot();
     let Some(phone) = registry.phones.get(&phone) else {
-        return Err(Error::Forbidden(
-            "the number does not exist any more".to_owned(),
-        ));
+        return Err(gone());
     };
     let (alias, named) = match to {
         To::Phone(digits) if registry.is_own_number(digits) => return Err(Error::OwnNumber),
@@ -160,8 +215,20 @@ async fn try_send(app: &App, phone: Uuid, to: &To, what: &Outgoing) -> Result<Uu
     .unwrap_or_else(|| work.person(phone.account_id, named));
     let conversation = work.conversation(phone, person);
     let id = app.ids.next();
-    let (kind, text, task) = task(what);
-    let shown = shown(&kind, &text);
+    let mut media = None;
+    let (kind, text, task, shown) = match what {
+        Ready::Filled(filled) => {
+            media = codes::header_media(&mut work, phone, filled, None);
+            let task = codes::task((*filled).clone(), None);
+            let shown = window::shown(filled);
+            ("template".to_owned(), filled.shown.clone(), task, shown)
+        }
+        Ready::Plain(what) => {
+            let (kind, text, task) = task(what);
+            let shown = shown(&kind, &text);
+            (kind, text, task, shown)
+        }
+    };
     let peer = work.peer(&conversation);
     work.add_message(NewMessage {
         id,
@@ -175,11 +242,11 @@ async fn try_send(app: &App, phone: Uuid, to: &To, what: &Outgoing) -> Result<Uu
         state: State::Queued,
         wamid: None,
         im: None,
-        media: None,
+        media,
         created_at: now,
         journey: Journey::new().with(now, "received", Some("asked for through the API, on disk")),
     });
-    work.tell_customer((&conversation).into(), id, None, task);
+    work.tell_customer((&conversation).into(), id, media, task);
     if phone.instance_id.is_some() {
         // Operators see what a program said in their chat.
         work.note((&conversation).into(), shown);
@@ -247,6 +314,8 @@ fn task(what: &Outgoing) -> (String, String, Task) {
                 name: name.clone(),
                 language: language.clone(),
                 components: components.clone(),
+                header: None,
+                confirm: None,
             };
             ("template".to_owned(), format!("{name} ({language})"), task)
         }

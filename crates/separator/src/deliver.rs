@@ -31,9 +31,12 @@
 
 pub mod outcome;
 pub mod pace;
+mod report;
 mod settle;
+mod template;
 mod to_meta;
 mod to_portal;
+mod window;
 
 use std::{
     collections::HashMap,

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{app::App, media, store::Cell, time::Millis};
+use crate::{app::App, media, store::Cell, time::Millis, users::session};
 
 /// How often it is looked for.
 const ROUND: Duration = Duration::from_hours(1);
@@ -26,6 +26,26 @@ const OLD: [&str; 5] = [
     "DELETE FROM idempotency_keys WHERE key IN (SELECT key FROM idempotency_keys WHERE at < $1 LIMIT $2)",
 ];
 
+/// What is kept of people, and for how long: sessions and links until they open nothing, the audit for a year.
+const PEOPLE: [(&str, Duration); 4] = [
+    (
+        "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE created_at < $1 LIMIT $2)",
+        session::ABSOLUTE,
+    ),
+    (
+        "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE used_at < $1 LIMIT $2)",
+        session::IDLE,
+    ),
+    (
+        "DELETE FROM links WHERE hash IN (SELECT hash FROM links WHERE expires_at < $1 LIMIT $2)",
+        Duration::ZERO,
+    ),
+    (
+        "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at < $1 LIMIT $2)",
+        Duration::from_hours(365 * 24),
+    ),
+];
+
 /// Cleans up once an hour until told to stop.
 pub async fn run(app: Arc<App>, stop: CancellationToken) {
     loop {
@@ -37,6 +57,9 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
         let retention = Duration::from_secs(u64::from(app.settings.retention_days) * 24 * 60 * 60);
         for statement in OLD {
             clean(&app, statement, now - retention).await;
+        }
+        for (statement, kept) in PEOPLE {
+            clean(&app, statement, now - kept).await;
         }
         let deeds = "DELETE FROM done WHERE key IN (SELECT key FROM done WHERE at < $1 LIMIT $2)";
         clean(&app, deeds, now - DEEDS).await;

@@ -8,10 +8,15 @@
 //! One task does this, so receipts keep their order. While the doors are pressed for the disk, intake leaves them most
 //! of it: what is acknowledged can wait, what is not acknowledged cannot.
 
+pub(crate) mod codes;
 mod from_bitrix;
 mod from_meta;
+pub(crate) mod hold;
 pub(crate) mod known;
+pub(crate) mod news;
+mod orders;
 pub(crate) mod work;
+pub(crate) mod wrap;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -64,6 +69,14 @@ impl Intake {
 /// A number was entered, within a [turn](Intake::turn): what was kept for it is translated now.
 pub async fn phone_entered(app: &App, phone_number_id: &str) -> Result<(), store::Error> {
     if store::events::release(&app.store, phone_number_id).await? > 0 {
+        app.intake.wake();
+    }
+    Ok(())
+}
+
+/// An account was entered, within a [turn](Intake::turn): what was kept for it is translated now.
+pub async fn account_entered(app: &App, waba_id: &str) -> Result<(), store::Error> {
+    if store::events::release_account(&app.store, waba_id).await? > 0 {
         app.intake.wake();
     }
     Ok(())
@@ -155,14 +168,17 @@ enum Failure {
 async fn translate(app: &Arc<App>, receipts: &[Receipt]) -> Result<(), Failure> {
     let registry = app.directory.snapshot();
     let parsed = guarded(|| receipts.iter().map(Parsed::read).collect::<Vec<_>>())?;
-    let known = Known::load(&app.store, &parsed).await?;
+    let now = app.clock.now();
+    let known = Known::load(&app.store, &registry, receipts, &parsed, now).await?;
     let work = guarded(|| {
-        let mut work = Work::new(&registry, known, app.clock.now(), &app.ids);
+        let mut work = Work::new(&registry, known, now, &app.ids);
         for (receipt, parsed) in receipts.iter().zip(&parsed) {
             work.begin(receipt);
             match parsed {
                 Parsed::Meta(callback) => from_meta::apply(&mut work, receipt, callback),
                 Parsed::Bitrix(event) => from_bitrix::apply(&mut work, receipt, event),
+                Parsed::Sms(order) => orders::apply_sms(&mut work, receipt, order),
+                Parsed::Robot(order) => orders::apply_robot(&mut work, receipt, order),
                 Parsed::NotUnderstood(why) => work.keep(State::NotUnderstood, why.clone()),
             }
             work.end(receipt);
@@ -177,6 +193,8 @@ async fn translate(app: &Arc<App>, receipts: &[Receipt]) -> Result<(), Failure> 
 pub(crate) enum Parsed {
     Meta(whatsapp::webhook::Callback),
     Bitrix(Box<bitrix24::events::Event>),
+    Sms(Box<bitrix24::sms::Request>),
+    Robot(Box<bitrix24::bizproc::Request>),
     NotUnderstood(String),
 }
 
@@ -189,6 +207,14 @@ impl Parsed {
             },
             Source::Bitrix => match bitrix24::events::Event::parse(&receipt.body) {
                 Ok(event) => Self::Bitrix(Box::new(event)),
+                Err(error) => Self::NotUnderstood(error.to_string()),
+            },
+            Source::Sms => match bitrix24::sms::Request::parse(&receipt.body) {
+                Ok(order) => Self::Sms(Box::new(order)),
+                Err(error) => Self::NotUnderstood(error.to_string()),
+            },
+            Source::Robot => match bitrix24::bizproc::Request::parse(&receipt.body) {
+                Ok(order) => Self::Robot(Box::new(order)),
                 Err(error) => Self::NotUnderstood(error.to_string()),
             },
         }
@@ -222,6 +248,7 @@ async fn set_aside(
             state: State::Poison,
             error: Some(failure.to_string()),
             phone_number_id: None,
+            waba_id: None,
         })
         .collect();
     let mut tx = app.store.begin().await?;

@@ -14,6 +14,8 @@ pub mod person;
 
 pub mod compose;
 
+pub mod window;
+
 pub mod portal;
 
 pub mod account;
@@ -26,10 +28,11 @@ pub mod store;
 
 pub mod registry;
 
+pub mod doctor;
+pub mod overview;
+
 pub mod api;
 pub mod users;
-
-pub mod pages;
 
 pub mod app;
 pub mod commands;
@@ -42,6 +45,7 @@ pub mod serve;
 pub mod identifiers;
 pub mod logging;
 pub mod outgoing;
+pub mod pages;
 pub mod seal;
 pub mod secret;
 pub mod settings;

@@ -218,7 +218,11 @@ async fn fetch_one(app: &App, file: &Due) -> Result<(), store::Error> {
         }
         Err(failure) => {
             let reason = failure.kept();
-            if let Some(wait) = failure.wait(file.attempts) {
+            let wait = match file.source {
+                Some(Source::Link { .. }) => failure.wait_for_link(file.attempts),
+                _ => failure.wait(file.attempts),
+            };
+            if let Some(wait) = wait {
                 tracing::info!(media = %file.id, reason, ?failure, "a file has to be fetched again");
                 app.metrics.count("media", "retried");
                 let until = app.clock.now() + wait;
@@ -251,6 +255,12 @@ async fn fetch(app: &App, file: &Due) -> Result<Arrived, Failure> {
                 fetched.size,
                 fetched.mime_type.or_else(|| file.mime_type.clone()),
             )
+        }
+        Source::Link { url } => {
+            let fetched = fetcher
+                .operators_file(file.id, &file.name, url, None)
+                .await?;
+            (fetched.size, fetched.mime_type)
         }
         Source::Meta { media_id } => {
             let registry = app.directory.snapshot();
@@ -325,6 +335,19 @@ pub fn link(app: &App, phone: &Phone, media: Uuid, name: &str) -> String {
     format!("{base}/media/{ticket}{}", ending.unwrap_or_default())
 }
 
+/// What is fetched from [`probe_link`].
+pub const PROBE: &[u8] = b"separator\n";
+
+/// Stands for the file that is there to be fetched; real ids are never nil.
+const PROBE_ID: Uuid = Uuid::nil();
+
+/// The address, below the base address of a site, of a file that is there to see whether files can be fetched.
+pub fn probe_link(app: &App, base: &str) -> String {
+    let key = app.sealer.derive(ticket::PURPOSE);
+    let ticket = ticket::issue(&key, PROBE_ID, app.clock.now() + LINK_LIFE);
+    format!("{base}/media/{ticket}")
+}
+
 /// `GET` and `HEAD /media/{token}`: a file for whoever has its address.
 ///
 /// A token that is wrong, expired or of a file that is gone is answered with 404 and no word why; a file that is still
@@ -338,6 +361,9 @@ pub async fn serve(
     let Some(media) = ticket::redeem(&keys, &token, app.clock.now()) else {
         return StatusCode::NOT_FOUND.into_response();
     };
+    if media == PROBE_ID {
+        return PROBE.into_response();
+    }
     let stored = match store::media::get(&app.store, media).await {
         Ok(Some(stored)) => stored,
         Ok(None) => return StatusCode::NOT_FOUND.into_response(),

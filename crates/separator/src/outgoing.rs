@@ -128,7 +128,7 @@ pub enum ReadError {
 }
 
 /// An error and what is behind it in one line: reqwest's own text stops at "error sending request".
-fn causes(error: &reqwest::Error) -> String {
+pub(crate) fn causes(error: &reqwest::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(current) = cause {
@@ -162,7 +162,10 @@ impl Outgoing {
         let trusted = trusted.iter().filter_map(host_and_port).collect();
         let rules = Arc::new(Rules { allow, trusted });
         let api = build(&rules, |client| {
-            client.timeout(API_TIMEOUT).redirect(Policy::none())
+            client
+                .timeout(API_TIMEOUT)
+                .redirect(Policy::none())
+                .tls_info(true)
         })?;
         let file = build(&rules, |client| {
             client

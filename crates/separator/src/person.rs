@@ -30,9 +30,67 @@ pub fn canonical(digits: &str) -> String {
     digits
 }
 
+/// Calling codes of one and two digits; all others have three (ITU-T E.164).
+const SHORT_CODES: [&str; 46] = [
+    "1", "7", "20", "27", "30", "31", "32", "33", "34", "36", "39", "40", "41", "43", "44", "45",
+    "46", "47", "48", "49", "51", "52", "53", "54", "55", "56", "57", "58", "60", "61", "62", "63",
+    "64", "65", "66", "81", "82", "84", "86", "90", "91", "92", "93", "94", "95", "98",
+];
+
+/// The digits, country code first, of a number as a CRM holds it: with spaces and brackets, with `+` or `00`, or as one
+/// dials it at home, where the country is that of the business number `own`. `None` where it cannot be a number.
+pub fn dialled(text: &str, own: &str) -> Option<String> {
+    let text = text.trim();
+    if text.chars().any(char::is_alphabetic) {
+        return None;
+    }
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    let country = || {
+        let short = SHORT_CODES.into_iter().find(|code| own.starts_with(code));
+        short.or_else(|| own.get(..3)).unwrap_or_default()
+    };
+    let number = if text.starts_with('+') {
+        digits
+    } else if let Some(abroad) = digits.strip_prefix("00") {
+        abroad.to_owned()
+    } else if let Some(home) = digits.strip_prefix('0') {
+        format!("{}{home}", country())
+    } else if digits.len() == 11 && digits.starts_with('8') && country() == "7" {
+        // Russia and Kazakhstan dial 8 where others dial 0.
+        format!("7{}", &digits[1..])
+    } else {
+        digits
+    };
+    (7..=15).contains(&number.len()).then_some(number)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::canonical;
+    use super::{canonical, dialled};
+
+    #[test]
+    fn numbers_of_a_crm_become_whole_numbers() {
+        for (text, own, wanted) in [
+            ("+49 157 555-09876", "4915755501234", Some("4915755509876")),
+            (
+                "0049 (157) 55509876",
+                "4915755501234",
+                Some("4915755509876"),
+            ),
+            ("0157 55509876", "4915755501234", Some("4915755509876")),
+            ("4915755509876", "79001234567", Some("4915755509876")),
+            ("8 (912) 345-67-89", "79001234567", Some("79123456789")),
+            ("8 912 345 67 89", "4915755501234", Some("89123456789")),
+            ("+7 912 345 67 89", "4915755501234", Some("79123456789")),
+            ("050 123 4567", "380441234567", Some("380501234567")),
+            ("12", "4915755501234", None),
+            ("", "4915755501234", None),
+            ("DE.7Kq2mZ0aXw41", "4915755501234", None),
+            ("+1234567890123456", "4915755501234", None),
+        ] {
+            assert_eq!(dialled(text, own).as_deref(), wanted, "{text}");
+        }
+    }
 
     #[test]
     fn variants_of_one_subscriber_are_one() {

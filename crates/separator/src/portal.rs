@@ -1,7 +1,8 @@
 //! The portal side: installing, tokens, calls, and the one publish routine.
 //!
-//! - [`install()`] turns an install event into an installation, after the authorization server confirmed whose token it
-//!   is ([`mod@install`]).
+//! - [`claim`] proves with the authorization server what an install event or the form of a page says; [`install()`] makes
+//!   an installation of it ([`mod@install`]), and what was announced too early is kept ([`announce`]).
+//! - [`frame`] shows pages inside Bitrix24, [`consent`] is the second way to an installation, [`finish()`] ends one.
 //! - [`access_token`] and [`refresh`] keep each installation's pair of tokens ([`tokens`]).
 //! - [`call()`] is how everybody calls a portal: it refreshes once and follows a renamed portal ([`mod@call`]).
 //! - [`link()`] connects a number with a portal ([`mod@link`]).
@@ -11,11 +12,20 @@
 //! An installation is one application on one portal. Everything is kept by its id, so that two applications on a portal
 //! never share tokens, connector or events.
 
+pub mod announce;
 pub mod call;
+pub mod claim;
+pub mod consent;
+pub mod finish;
+pub mod frame;
 pub mod install;
+pub mod learn;
+pub mod lines;
 pub mod link;
+mod orders;
 pub mod publish;
 pub mod publisher;
+pub mod steps;
 pub mod tokens;
 
 use std::{
@@ -29,11 +39,14 @@ use url::Url;
 use uuid::Uuid;
 
 pub use self::{
+    announce::announced,
     call::{CallError, call},
+    finish::{FinishError, finish},
     install::{InstallError, install},
-    link::{LinkError, link},
-    publish::Trouble,
-    publisher::{PublishError, publish_now, run},
+    learn::learn,
+    link::{LineWish, LinkError, link},
+    publish::{NOT_INSTALLED, Trouble, connector_ids},
+    publisher::{Live, PublishError, publish_now, run},
     tokens::{TokenError, access_token, credentials_changed, refresh},
 };
 use crate::{
@@ -153,6 +166,14 @@ impl Parts for App {
     }
 }
 
+/// Has connector, events and placements of a portal bound once more, soon.
+pub async fn prepare_again<P: Parts>(app: &Arc<P>, instance: Uuid) -> Result<(), store::Error> {
+    instances::set_prepared(app.store(), instance, false).await?;
+    reload(app.as_ref(), instance).await?;
+    app.portals().hurry(instance);
+    Ok(())
+}
+
 /// Reads a portal anew after a change to it.
 async fn reload<P: Parts>(app: &P, instance: Uuid) -> Result<(), store::Error> {
     app.directory()
@@ -175,6 +196,15 @@ fn authorization_server<P: Parts>(
 /// The authorization server of an installation.
 fn server_of<P: Parts>(app: &P, instance: &Instance) -> Result<AuthorizationServer, OAuthError> {
     authorization_server(app, Url::parse(&instance.server_endpoint).ok().as_ref())
+}
+
+/// Where a portal sends the events of an application, given the base address of the application's site.
+pub(crate) fn events_url(base: &str, client_id: Option<&str>) -> String {
+    let Some(client_id) = client_id else {
+        return format!("{base}/api/bitrix/");
+    };
+    let client_id: String = url::form_urlencoded::byte_serialize(client_id.as_bytes()).collect();
+    format!("{base}/api/bitrix/?app-id={client_id}")
 }
 
 /// Host of an address in lower case, with the port where it is not the usual one of its scheme.

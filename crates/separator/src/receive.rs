@@ -5,8 +5,11 @@
 //! makes one.
 
 pub mod bitrix;
+pub mod consent;
+pub mod frames;
 pub mod keys;
 pub mod meta;
+pub mod orders;
 pub(crate) mod origin;
 pub mod pressure;
 

@@ -3,6 +3,7 @@
 //! The store is the truth. Whoever changes it calls [`Directory::refresh`] afterwards, with what was changed, or
 //! [`Directory::reload`] where that is more than a part; readers take a snapshot and keep it for one piece of work.
 
+pub mod meta;
 mod ownership;
 
 use std::{
@@ -15,6 +16,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
+    calling::settings::Calling,
     seal::Sealer,
     secret::Secret,
     store::{self, Store},
@@ -38,13 +40,14 @@ pub struct Site {
 impl Site {
     /// Base address without a trailing slash. Loopback hosts speak plain HTTP, all others HTTPS.
     pub fn base_url(&self) -> String {
-        let scheme = if is_loopback(&self.domain) {
-            "http"
-        } else {
-            "https"
-        };
-        format!("{scheme}://{}", self.domain)
+        base_url_of(&self.domain)
     }
+}
+
+/// Base address of a domain without a trailing slash; see [`Site::base_url`].
+pub fn base_url_of(domain: &str) -> String {
+    let scheme = if is_loopback(domain) { "http" } else { "https" };
+    format!("{scheme}://{domain}")
 }
 
 /// Whether a host, with or without a port, is the machine itself.
@@ -190,6 +193,10 @@ pub struct Phone {
     pub line_id: Option<i64>,
     /// The line's name.
     pub line_name: Option<String>,
+    /// An open line that somebody chose for it; without one it has a line of its own.
+    pub chosen_line_id: Option<i64>,
+    /// The portal whose administrators may link it themselves.
+    pub offered_id: Option<Uuid>,
     /// What is wrong.
     pub error: Option<PhoneError>,
     /// Why nothing is sent to Meta for this number until somebody acts; `None` while all is well.
@@ -197,6 +204,64 @@ pub struct Phone {
     /// When it was entered.
     pub created_at: Millis,
 }
+
+/// How a number speaks to customers outside the 24 hours, and what it does with what Bitrix24 has it send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Messaging {
+    /// Language of templates where a code names none and the portal's language does not decide.
+    pub default_language: Option<String>,
+    /// The template in whose body a text goes out that may not go by itself.
+    pub wrapper: Option<TemplateRef>,
+    /// What becomes of an operator's text outside the 24 hours.
+    pub outside_window: OutsideWindow,
+    /// Whether operators see in their chat what was sent as an SMS or by a robot.
+    pub mirror: bool,
+}
+
+/// A template that was chosen in the settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateRef {
+    /// Its name.
+    pub name: String,
+    /// Its language; found as for a code where none is given.
+    pub language: Option<String>,
+}
+
+/// What becomes of an operator's text outside the 24 hours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutsideWindow {
+    /// It waits, and the operator is told.
+    Hold,
+    /// The wrapper template is sent at once: with the text where it takes one value; else the text waits for the answer.
+    Template,
+}
+
+impl OutsideWindow {
+    /// As stored and as the API says it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hold => "hold",
+            Self::Template => "template",
+        }
+    }
+
+    /// The choice that is stored as `text`.
+    pub fn parse(text: &str) -> Self {
+        if text == "template" {
+            Self::Template
+        } else {
+            Self::Hold
+        }
+    }
+}
+
+/// What holds for a number for which nobody chose anything.
+static USUAL_MESSAGING: Messaging = Messaging {
+    default_language: None,
+    wrapper: None,
+    outside_window: OutsideWindow::Hold,
+    mirror: true,
+};
 
 /// A Bitrix24 application.
 #[derive(Debug, Clone)]
@@ -207,8 +272,8 @@ pub struct BitrixApp {
     pub site_id: Uuid,
     /// Name.
     pub name: String,
-    /// Client id.
-    pub client_id: String,
+    /// Client id; none until it is entered, because Bitrix24 shows it only after the form with our addresses was saved.
+    pub client_id: Option<String>,
     /// Client secret; may be entered after the installation.
     pub client_secret: Option<Secret>,
     /// When it was entered.
@@ -261,16 +326,29 @@ pub struct Instance {
     pub client_endpoint: String,
     /// Base address of its authorization server's REST methods.
     pub server_endpoint: String,
-    /// Proof of origin of every event of this installation.
-    pub application_token: Secret,
+    /// Proof of origin of every event of this installation; none while it is not known, as after an authorization in
+    /// the browser.
+    pub application_token: Option<Secret>,
     /// Whether it can be used.
     pub state: InstanceState,
     /// What is wrong, in one sentence.
     pub problem: Option<String>,
-    /// Language of the portal.
+    /// Language in which its operators are spoken to.
     pub language: Language,
+    /// The portal's own language code, such as `de`.
+    pub language_code: String,
     /// Scopes that were granted.
     pub scope: String,
+    /// Whether connector, events and placements were bound since the last installation.
+    pub prepared: bool,
+    /// Whether the portal says that the installation is finished; before, it sends no events.
+    pub installed: bool,
+    /// Bitrix24's id of the employee whose tokens are used.
+    pub installer_id: Option<i64>,
+    /// That employee's name.
+    pub installer_name: Option<String>,
+    /// When the authorization server issued the tokens in use.
+    pub refreshed_at: Millis,
     /// Calls a second that the portal allows.
     pub calls_per_second: f64,
     /// Calls at once that the portal allows.
@@ -294,6 +372,12 @@ pub struct Registry {
     pub bitrix_apps: HashMap<Uuid, BitrixApp>,
     /// Portals by id.
     pub instances: HashMap<Uuid, Arc<Instance>>,
+    /// What is kept about calls, by the number's id. Whole in every part of the registry: look up only numbers that are
+    /// in the part.
+    pub calling: Arc<HashMap<Uuid, Arc<Calling>>>,
+    /// What Meta says about apps, accounts and numbers.
+    pub meta: Arc<meta::MetaFacts>,
+    messaging: HashMap<Uuid, Messaging>,
     phones_by_number_id: HashMap<Arc<str>, Uuid>,
     own_numbers: HashSet<Arc<str>>,
     phones_by_instance: HashMap<Uuid, Vec<Uuid>>,
@@ -303,7 +387,10 @@ pub struct Registry {
 
 impl Registry {
     async fn load(store: &Store, sealer: &Sealer) -> Result<Self, store::Error> {
-        let mut registry = Self::default();
+        let mut registry = Self {
+            meta: Arc::new(store::meta::facts(store).await?),
+            ..Self::default()
+        };
         for site in store::setup::sites(store).await? {
             registry.sites.insert(site.id, site);
         }
@@ -316,6 +403,8 @@ impl Registry {
         for phone in store::setup::phones(store, Part::All).await? {
             registry.add_phone(phone);
         }
+        registry.calling = Arc::new(store::calling::all(store).await?);
+        registry.messaging = store::messaging::all(store).await?.into_iter().collect();
         for app in store::setup::bitrix_apps(store, sealer).await? {
             registry.bitrix_apps.insert(app.id, app);
         }
@@ -418,6 +507,9 @@ impl Registry {
         for phone in read.phones {
             self.add_phone(phone);
         }
+        if let Some((phone, calling)) = read.calling {
+            Arc::make_mut(&mut self.calling).insert(phone, Arc::new(calling));
+        }
     }
 
     /// The Meta app that answers on this host (`Host` header, lower case, with port).
@@ -465,6 +557,11 @@ impl Registry {
         self.instances.get(&phone.instance_id?).map(Arc::as_ref)
     }
 
+    /// How a number speaks outside the 24 hours.
+    pub fn messaging_of(&self, phone: Uuid) -> &Messaging {
+        self.messaging.get(&phone).unwrap_or(&USUAL_MESSAGING)
+    }
+
     /// The number behind a portal's connector and line.
     pub fn phone_on_line(&self, instance: Uuid, connector: &str, line: i64) -> Option<&Phone> {
         self.phones_of(instance).find(|phone| {
@@ -505,6 +602,7 @@ struct Read {
     accounts: Vec<Account>,
     phones: Vec<Phone>,
     instances: Vec<Instance>,
+    calling: Option<(Uuid, Calling)>,
 }
 
 /// The registry as it changes.
@@ -552,7 +650,14 @@ impl Directory {
         }
         // As above.
         let _turn = self.loading.lock().await;
+        let calling = match part {
+            Part::Phone(id) => store::calling::one(store, id)
+                .await?
+                .map(|calling| (id, calling)),
+            _ => None,
+        };
         let read = Read {
+            calling,
             accounts: store::setup::accounts(store, sealer, part).await?,
             phones: store::setup::phones(store, part).await?,
             instances: store::setup::instances(store, sealer, part).await?,
@@ -560,6 +665,18 @@ impl Directory {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         // Whoever holds a snapshot keeps it as it is.
         Arc::make_mut(&mut *current).replace(part, read);
+        drop(current);
+        self.changed.send_modify(|version| *version += 1);
+        Ok(())
+    }
+
+    /// Reads anew what Meta says about it.
+    pub async fn refresh_meta(&self, store: &Store) -> Result<(), store::Error> {
+        // As above.
+        let _turn = self.loading.lock().await;
+        let facts = Arc::new(store::meta::facts(store).await?);
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::make_mut(&mut *current).meta = facts;
         drop(current);
         self.changed.send_modify(|version| *version += 1);
         Ok(())

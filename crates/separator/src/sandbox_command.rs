@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use sandbox::{
     graph::{self, Graph},
-    portal::{self, LocalApp, Portals},
+    portal::{self, LocalApp, Portal, Portals},
 };
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -24,8 +24,9 @@ use crate::{
     identifiers::{Chance, Ids},
     logging,
     outgoing::Outgoing,
+    secret::Secret,
     serve,
-    settings::{self, Settings, SettingsArguments},
+    settings::{self, Settings, SettingsArguments, StandIns},
     time::Clock,
     users::{self, Role, Scope, links},
 };
@@ -42,6 +43,9 @@ pub struct Arguments {
     /// Port of the server; the customer's phone and the operator's open line take the next two
     #[arg(long, default_value_t = 8080)]
     port: u16,
+    /// Set nothing up: walk through it yourself, with the values that `GET /api/v1/setup` gives
+    #[arg(long)]
+    empty: bool,
     /// What is logged
     #[arg(long, default_value = "warn", value_name = "FILTER")]
     log: String,
@@ -63,7 +67,8 @@ pub async fn run(arguments: Arguments, stop: CancellationToken) -> anyhow::Resul
     })
     .await
     .context("the stand-in for Bitrix24 did not start")?;
-    let settings = settings(&arguments, server, &folder, &graph, &portals)?;
+    let portal = portals.add("sandbox");
+    let settings = settings(&arguments, server, &folder, &graph, &portals, &portal)?;
     logging::init(&settings.log, settings.log_format)?;
     let (key, link) = first_user(&settings).await?;
 
@@ -76,11 +81,14 @@ pub async fn run(arguments: Arguments, stop: CancellationToken) -> anyhow::Resul
         running.await??;
         bail!("the server stopped before its doors were open");
     };
-    let set_up = tokio::time::timeout(SET_UP, set_up(address, &key, &graph, &portals));
-    tokio::select! {
-        done = set_up => done.context("setting up took too long")??,
-        () = stop.cancelled() => {}
+    if !arguments.empty {
+        let set_up = tokio::time::timeout(SET_UP, set_up(address, &key, &graph, &portal));
+        tokio::select! {
+            done = set_up => done.context("setting up took too long")??,
+            () = stop.cancelled() => {}
+        }
     }
+    set_links(address, &graph, &portals);
     if !stop.is_cancelled() {
         announce(address, &graph, &portals, &key, &link)?;
     }
@@ -130,6 +138,7 @@ fn settings(
     folder: &Folder,
     graph: &Graph,
     portals: &Portals,
+    portal: &Portal,
 ) -> anyhow::Result<Settings> {
     let given = SettingsArguments {
         listen: Some(listen.to_string()),
@@ -145,7 +154,7 @@ fn settings(
     let surroundings = settings::environment()
         .filter(|(name, _)| name.to_string_lossy().starts_with("SEPARATOR_UNKNOWN"));
     Ok(Settings {
-        sandbox: true,
+        sandbox: Some(stand_ins(arguments, graph, portals, portal)),
         ..Settings::load(&given, surroundings, &folder.0)?
     })
 }
@@ -158,7 +167,7 @@ async fn first_user(settings: &Settings) -> anyhow::Result<(String, String)> {
     let created =
         users::create_user(&store, &clock, &ids, &chance, EMAIL, None, Role::Admin).await?;
     let token = links::make(&store, &chance, clock.now(), created.id, links::Kind::Enter).await?;
-    let key = users::create_key(
+    let (_, key) = users::create_key(
         &store,
         &clock,
         &ids,
@@ -217,7 +226,7 @@ async fn set_up(
     address: SocketAddr,
     key: &str,
     graph: &Graph,
-    portals: &Portals,
+    portal: &Portal,
 ) -> anyhow::Result<()> {
     let outgoing = Outgoing::new(vec!["127.0.0.0/8".parse()?], &[])?;
     let api = Api {
@@ -277,7 +286,6 @@ async fn set_up(
     let install_url = bitrix["install_url"]
         .as_str()
         .context("the application has no address")?;
-    let portal = portals.add("sandbox");
     let installation = portal
         .save_local_app(LocalApp::api_only(CLIENT_ID, CLIENT_SECRET, install_url))
         .await;
@@ -304,6 +312,11 @@ async fn set_up(
             _ => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }
+    Ok(())
+}
+
+/// Links between the pages of the stand-ins and ours.
+fn set_links(address: SocketAddr, graph: &Graph, portals: &Portals) {
     graph.set_links(vec![
         ("Open line (operator)".to_owned(), portals.url()),
         ("Separator".to_owned(), format!("http://{address}/")),
@@ -318,7 +331,26 @@ async fn set_up(
             url: format!("http://{address}/"),
         },
     ]);
-    Ok(())
+}
+
+/// What a person enters to connect the stand-ins.
+fn stand_ins(arguments: &Arguments, graph: &Graph, portals: &Portals, portal: &Portal) -> StandIns {
+    let meta = graph::Settings::default();
+    // On an empty portal its administrator enters the local application first, and the portal makes up both.
+    let entered = |value: &str| (!arguments.empty).then(|| value.to_owned());
+    StandIns {
+        customer_page: graph.url(),
+        operator_page: portals.url(),
+        client_id: meta.app_id,
+        client_secret: meta.app_secret.into(),
+        access_token: meta.access_token.into(),
+        waba_id: meta.waba_id,
+        phone: meta.display_phone_number,
+        phone_id: meta.phone_number_id,
+        portal: portal.domain(),
+        bitrix_client_id: entered(CLIENT_ID),
+        bitrix_client_secret: entered(CLIENT_SECRET).map(Secret::from),
+    }
 }
 
 fn announce(

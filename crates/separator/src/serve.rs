@@ -13,17 +13,20 @@ use axum::{
     extract::{ConnectInfo, Request, State},
     http::StatusCode,
     middleware::{self, Next},
-    response::{Html, IntoResponse, Response},
-    routing::{any, get},
+    response::{IntoResponse, Response},
+    routing::{any, get, post},
     serve::ListenerExt as _,
 };
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    account::{self, Accounts},
     api,
     app::App,
+    calling::{self, Calls},
     deliver::{self, Dispatcher},
+    doctor::{self, Doctor},
     housekeeping,
     identifiers::{Chance, Ids},
     intake::{self, Intake},
@@ -40,6 +43,7 @@ use crate::{
     store::{self, Store},
     time::Clock,
     users::{attempts::Attempts, links},
+    window,
 };
 
 /// How long what is in flight may take to end.
@@ -141,10 +145,16 @@ pub async fn build(settings: Settings, tasks: &TaskTracker) -> Result<Arc<App>, 
         intake.clone(),
         tasks,
     );
+    let doctor = Doctor::load(&store, &clock, &Chance::System)
+        .await
+        .map_err(StartError::Database)?;
     Ok(Arc::new(App {
+        doctor,
         callback_keys: CallbackKeys::new(clock.clone()),
         dispatcher: Dispatcher::new(clock.clone()),
+        accounts: Accounts::default(),
         portals: Portals::default(),
+        calls: Calls::new(clock.clone()),
         media: Media::default(),
         attempts: Attempts::default(),
         metrics: Metrics::default(),
@@ -163,7 +173,7 @@ pub async fn build(settings: Settings, tasks: &TaskTracker) -> Result<Arc<App>, 
 /// All doors.
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
-        .route("/healthz", get(|| async { "alive\n" }))
+        .route("/healthz", get(doctor::door::alive))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route(
@@ -186,7 +196,24 @@ pub fn router(app: Arc<App>) -> Router {
             "/api/bitrix",
             get(receive::bitrix::probe).post(receive::bitrix::event),
         )
-        .route("/placement/", get(placement).post(placement))
+        .route(
+            "/app-install/",
+            get(receive::frames::probe).post(receive::frames::install),
+        )
+        .route(
+            "/app-settings/",
+            get(receive::frames::probe).post(receive::frames::application),
+        )
+        .route(
+            "/placement/",
+            get(receive::frames::probe).post(receive::frames::placement),
+        )
+        .route("/bitrix/callback/", get(receive::consent::callback))
+        .route("/api/bitrix/sms/", post(receive::orders::sms))
+        .route("/api/bitrix/sms", post(receive::orders::sms))
+        .route("/api/bitrix/bizproc/", post(receive::orders::bizproc))
+        .route("/api/bitrix/bizproc", post(receive::orders::bizproc))
+        .route(account::login::CALLBACK, get(account::login::callback))
         .route("/media/{token}", get(media::serve))
         .merge(api::routes())
         .route("/api", any(api::unknown_path))
@@ -207,11 +234,6 @@ async fn harden(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
     let mut response = next.run(request).await;
     pages::harden(&mut response, host.is_some_and(|host| !is_loopback(&host)));
     response
-}
-
-/// What Bitrix24 shows as the connector's settings.
-async fn placement() -> Html<&'static str> {
-    Html(include_str!("serve/placement.html"))
 }
 
 /// `GET /readyz`: the database answers.
@@ -321,6 +343,7 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 async fn start_workers(app: Arc<App>, folder: Lease, stop: CancellationToken) {
     let workers = TaskTracker::new();
     workers.spawn(intake::run(Arc::clone(&app), stop.clone()));
+    workers.spawn(doctor::run(Arc::clone(&app), stop.clone()));
     if app.store.is_sqlite() {
         deliver_with(&app, folder.clone(), stop.clone()).await;
     } else {
@@ -343,8 +366,11 @@ async fn start_workers(app: Arc<App>, folder: Lease, stop: CancellationToken) {
 async fn deliver_with(app: &Arc<App>, lease: Lease, stop: CancellationToken) {
     tokio::join!(
         deliver::run(Arc::clone(app), lease, stop.clone()),
+        account::run(Arc::clone(app), stop.clone()),
         portal::run(Arc::clone(app), stop.clone()),
         media::run(Arc::clone(app), stop.clone()),
+        calling::worker::run(Arc::clone(app), stop.clone()),
+        window::run(Arc::clone(app), stop.clone()),
         housekeeping::run(Arc::clone(app), stop),
     );
 }

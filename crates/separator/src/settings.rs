@@ -286,8 +286,37 @@ pub struct Settings {
     pub unknown_wait: Duration,
     /// How long a file may take to arrive before the text beside it goes on without.
     pub media_wait: Duration,
-    /// Whether stand-ins take the place of Meta and Bitrix24; no setting, the command `sandbox` says it.
-    pub sandbox: bool,
+    /// The stand-ins that take the place of Meta and Bitrix24; no setting, the command `sandbox` says it.
+    pub sandbox: Option<StandIns>,
+}
+
+/// What a person enters to connect the stand-ins of a sandbox, as the consoles of Meta and Bitrix24 show it elsewhere.
+#[derive(Clone, Debug)]
+pub struct StandIns {
+    /// Page of the customer's phone, which also stands for Meta's consoles.
+    pub customer_page: String,
+    /// Page of the operator's open line, which also stands for the portal.
+    pub operator_page: String,
+    /// App ID at Meta.
+    pub client_id: String,
+    /// App secret at Meta.
+    pub client_secret: Secret,
+    /// Permanent access token.
+    pub access_token: Secret,
+    /// WABA id.
+    pub waba_id: String,
+    /// The business number, digits.
+    pub phone: String,
+    /// Its phone number id.
+    pub phone_id: String,
+    /// Host of the portal.
+    pub portal: String,
+    /// Client id of the local application on the portal.
+    ///
+    /// Not where the portal has none yet: it makes both up when its administrator enters one.
+    pub bitrix_client_id: Option<String>,
+    /// Its client secret.
+    pub bitrix_client_secret: Option<Secret>,
 }
 
 /// Where the database is.
@@ -511,7 +540,7 @@ impl Given {
             log_format: self.value("log_format", "text or json", |text| text.parse().ok())?,
             unknown_wait: self.seconds("unknown_wait", 1, 3600)?,
             media_wait: self.seconds("media_wait", 0, 300)?,
-            sandbox: false,
+            sandbox: None,
         })
     }
 

@@ -7,22 +7,36 @@
 //! A transaction never spans a network call. "Done" is written in the same transaction as its effect.
 
 pub mod accounts;
+pub mod announcements;
+pub mod audit;
+pub mod authorizations;
 pub mod browse;
+pub mod calling;
+pub mod catalogue;
 mod connections;
 pub mod conversations;
 pub mod credentials;
+pub mod doctor;
 pub mod events;
+pub mod held;
 pub mod idempotency;
 pub mod instances;
+pub mod keys;
 pub mod lanes;
 pub mod media;
 pub mod messages;
+pub mod messaging;
+pub mod meta;
+pub mod meta_connections;
+pub mod orders;
 pub mod portals;
 pub mod receipts;
 mod row;
 pub mod sessions;
 pub mod setup;
 mod statement;
+pub mod steps;
+pub mod templates;
 mod transaction;
 pub mod users;
 

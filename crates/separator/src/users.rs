@@ -19,11 +19,7 @@ use uuid::Uuid;
 use crate::{
     identifiers::{Chance, Ids},
     secret::{Secret, sha256_hex},
-    store::{
-        self, Store,
-        credentials::NewLink,
-        users::{NewKey, NewUser},
-    },
+    store::{self, Store, credentials::NewLink, keys::NewKey, users::NewUser},
     time::{Clock, Millis},
 };
 
@@ -196,7 +192,7 @@ pub async fn create_user(
     }
 }
 
-/// Makes a key for a user: `sep_` and 43 letters, digits, `-` and `_`. It is given out here and never again.
+/// Makes a key for the user with this e-mail address; see [`make_key`].
 pub async fn create_key(
     store: &Store,
     clock: &Clock,
@@ -205,29 +201,39 @@ pub async fn create_key(
     email: &str,
     scope: Scope,
     name: &str,
-) -> Result<Secret, UserError> {
+) -> Result<(Uuid, Secret), UserError> {
     let email = valid_email(email)?;
     let name = name.trim();
     if name.chars().count() > 80 {
         return Err(UserError::KeyName);
     }
-    let Some(user_id) = store::users::user_by_email(store, &email).await? else {
+    let Some(user) = store::users::user_by_email(store, &email).await? else {
         return Err(UserError::UnknownUser(email));
     };
+    Ok(make_key(store, (ids, chance), clock.now(), user, scope, name).await?)
+}
+
+/// Makes a key for a user: `sep_` and 43 letters, digits, `-` and `_`. It is given out here and never again.
+pub async fn make_key(
+    store: &Store,
+    (ids, chance): (&Ids, &Chance),
+    now: Millis,
+    user_id: Uuid,
+    scope: Scope,
+    name: &str,
+) -> Result<(Uuid, Secret), store::Error> {
     let key = format!("{KEY_PREFIX}{}", chance.token());
-    store::users::insert_key(
-        store,
-        &NewKey {
-            id: ids.next(),
-            user_id,
-            name,
-            scope: scope.as_str(),
-            hash: &sha256_hex(&key),
-            created_at: clock.now(),
-        },
-    )
-    .await?;
-    Ok(Secret::new(key))
+    let id = ids.next();
+    let new = NewKey {
+        id,
+        user_id,
+        name,
+        scope: scope.as_str(),
+        hash: &sha256_hex(&key),
+        created_at: now,
+    };
+    store::keys::insert(store, &new).await?;
+    Ok((id, Secret::new(key)))
 }
 
 /// Whose key this is, for keys of the scope `manage`; see [`KeyCheck`].
@@ -237,7 +243,7 @@ pub async fn check_manage_key(
     key: &str,
 ) -> Result<KeyCheck, store::Error> {
     let hash = sha256_hex(key);
-    let Some(found) = store::users::key_by_hash(store, &hash).await? else {
+    let Some(found) = store::keys::by_hash(store, &hash).await? else {
         return Ok(KeyCheck::Unknown);
     };
     // The index found it by its digest; this comparison takes the same time wherever two digests differ.
@@ -251,7 +257,7 @@ pub async fn check_manage_key(
         .used_at
         .is_none_or(|at| now.since(at) >= KEY_USE_NOTED)
     {
-        store::users::touch_key(store, found.id, now).await?;
+        store::keys::touch(store, found.id, now).await?;
     }
     Ok(KeyCheck::Valid {
         key_id: found.id,
@@ -288,7 +294,7 @@ pub enum KeyCheck {
 }
 
 /// Takes an address apart just far enough to catch slips: something, `@`, a host name. Gives it in lower case.
-fn valid_email(text: &str) -> Result<String, UserError> {
+pub(crate) fn valid_email(text: &str) -> Result<String, UserError> {
     let email = text.trim().to_lowercase();
     let good_character = |character: char| !character.is_whitespace() && !character.is_control();
     let good_host = |host: &str| {

@@ -6,6 +6,7 @@
 //! see [`Error`].
 
 mod answers;
+mod calling;
 mod login;
 mod management;
 
@@ -23,6 +24,9 @@ use crate::{Secret, signature};
 pub use answers::{
     AppInfo, AppWebhook, BusinessAccount, GranularScope, MediaInfo, NewToken, PhoneNumber, Sent,
     SubscribedApp, Template, TokenInfo,
+};
+pub use calling::{
+    CallingChange, CallingSettings, KeyExchange, NewServer, SipBlock, SipChange, SipServer,
 };
 pub use login::Login;
 pub use management::WEBHOOK_FIELDS;

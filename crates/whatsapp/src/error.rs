@@ -38,7 +38,10 @@ impl ApiError {
     pub(crate) fn read(error: &Object<'_>) -> Self {
         Self {
             code: error.integer("code"),
-            subcode: error.integer("error_subcode"),
+            // In what is told about a token it has the shorter name.
+            subcode: error
+                .integer("error_subcode")
+                .or_else(|| error.integer("subcode")),
             title: error.filled("title"),
             message: error.text("message").unwrap_or_default(),
             details: error

@@ -2,7 +2,6 @@
 import createClient, { type Middleware } from "openapi-fetch";
 import { language } from "@/words/language";
 import type { AwaitedPaths } from "./awaited";
-import type { GuidePaths } from "./guide";
 import { Problem, problemFrom } from "./problem";
 import type { paths } from "./schema";
 
@@ -35,7 +34,7 @@ const identity: Middleware = {
   },
 };
 
-export const api = createClient<paths & AwaitedPaths & GuidePaths>({ baseUrl: "", credentials: "same-origin" });
+export const api = createClient<paths & AwaitedPaths>({ baseUrl: "", credentials: "same-origin" });
 api.use(identity);
 
 /** What the API answers, or a thrown {@link Problem}. */

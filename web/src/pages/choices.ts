@@ -30,3 +30,4 @@ export const accountChoices = () =>
 export const phoneChoices = () => choices((query) => take(api.GET("/api/v1/waba/phones", { params: { query } })), (row) => phone(row.phone));
 export const bitrixAppChoices = () => choices((query) => take(api.GET("/api/v1/bitrix/apps", { params: { query } })), (app) => app.name);
 export const instanceChoices = () => choices((query) => take(api.GET("/api/v1/bitrix/instances", { params: { query } })), (instance) => instance.domain);
+export const userChoices = () => choices((query) => take(api.GET("/api/v1/users", { params: { query } })), (user) => user.name || user.email);

@@ -34,6 +34,24 @@ impl Portal {
     }
 }
 
+/// The call of a batch, for a caller that runs one [`Call`] at a time; at most [`MAX_BATCH`] calls belong in it.
+pub fn batch_call(calls: &[Call]) -> Call {
+    Call::new("batch", parameters(calls))
+}
+
+/// The results of a [`batch_call`] of `count` calls, in order; `None` for one that failed.
+pub fn read_batch(result: &Value, count: usize) -> Vec<Option<Value>> {
+    (0..count)
+        .map(|index| {
+            let name = name(index);
+            if loose::at(result, &["result_error", &name]).is_some() {
+                return None;
+            }
+            loose::get(result, "result")?.get(&name).cloned()
+        })
+        .collect()
+}
+
 /// Names that keep the portal from answering with a list in one case and a map in another.
 fn name(index: usize) -> String {
     format!("c{index}")

@@ -60,6 +60,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/sandbox/faults", post(set_fault).delete(clear_faults))
         .route("/sandbox/retry", post(retry))
         .merge(super::console::page::routes())
+        .merge(super::calling::routes())
 }
 
 /// Why a call to the control was refused.

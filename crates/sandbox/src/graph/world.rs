@@ -2,6 +2,7 @@
 
 use super::{
     Counters, Customer, Media, Received, Request,
+    ailments::Said,
     clock::{Clock, Mixer, mix},
     escape,
     templates::Template,
@@ -104,7 +105,7 @@ pub(super) struct Number {
     pub(super) tries: Vec<i64>,
     /// Used with the phone app as well.
     pub(super) on_phone_app: bool,
-    pub(super) settings: Value,
+    pub(super) calling: super::calling::Calling,
     pub(super) profile: Value,
     pub(super) callback: Option<Override>,
     pub(super) pace: Bucket,
@@ -254,6 +255,8 @@ pub struct World {
     pub(super) log: VecDeque<LogEntry>,
     pub(super) counters: Counters,
     pub(super) links: Vec<(String, String)>,
+    /// What is told of objects in place of what is known of them.
+    pub(super) said: Said,
     pub(super) first_app: Arc<str>,
     pub(super) first_account: Arc<str>,
 }
@@ -279,6 +282,7 @@ impl World {
             log: VecDeque::new(),
             counters: Counters::default(),
             links: Vec::new(),
+            said: Said::new(),
             first_app: first_app.into(),
             first_account: first_account.into(),
         }

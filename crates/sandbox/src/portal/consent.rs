@@ -13,7 +13,7 @@ use axum::{
 };
 
 use super::{
-    Portal, World,
+    Portal, User, World,
     php::{Value, map},
 };
 
@@ -101,17 +101,16 @@ impl Portal {
     fn question(&self, client_id: &str) -> Response {
         let state = self.lock();
         let users = state.users.values().filter(|user| user.active);
-        let options: String = users
-            .map(|user| {
-                format!(
-                    "<option value=\"{}\">{} {}{}</option>",
-                    user.id,
-                    escaped(&user.name),
-                    escaped(&user.last_name),
-                    if user.admin { " (administrator)" } else { "" }
-                )
-            })
-            .collect();
+        let option = |user: &User| {
+            format!(
+                "<option value=\"{}\">{} {}{}</option>",
+                user.id,
+                escaped(&user.name),
+                escaped(&user.last_name),
+                if user.admin { " (administrator)" } else { "" }
+            )
+        };
+        let options = users.map(option).collect::<Vec<String>>().concat();
         let content = format!(
             "<h1>{}</h1><p>The application {} asks for access to this portal.</p>\
              <form method=\"post\"><label>You are <select name=\"user\">{options}</select></label>\

@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, sync::LazyLock};
 
-use super::{connector, lines, messages, php::Value, rest::Handling, system};
+use super::{connector, lines, messages, php::Value, rest::Handling, robots, system};
 
 /// What may stand in a parameter.
 pub(crate) enum Spec {
@@ -181,6 +181,39 @@ const LINE: Spec = Fields(&[
     ("WELCOME_FORM_DELAY", Any),
     ("CONFIRM_CLOSE", Any),
     ("IGNORE_WELCOME_FORM_RESPONSIBLE", Any),
+]);
+
+const BIZPROC_SCOPE: &[&str] = &["bizproc"];
+
+/// What can be said of a step of robots and workflows.
+const STEP: Spec = Fields(&[
+    ("HANDLER", Any),
+    ("AUTH_USER_ID", Any),
+    ("USE_SUBSCRIPTION", Any),
+    ("NAME", Any),
+    ("DESCRIPTION", Any),
+    ("PROPERTIES", Any),
+    ("RETURN_PROPERTIES", Any),
+    ("DOCUMENT_TYPE", Any),
+    ("FILTER", Any),
+    ("USE_PLACEMENT", Any),
+    ("PLACEMENT_HANDLER", Any),
+]);
+
+/// The same together with its code.
+const STEP_NEW: Spec = Fields(&[
+    ("CODE", Any),
+    ("HANDLER", Any),
+    ("AUTH_USER_ID", Any),
+    ("USE_SUBSCRIPTION", Any),
+    ("NAME", Any),
+    ("DESCRIPTION", Any),
+    ("PROPERTIES", Any),
+    ("RETURN_PROPERTIES", Any),
+    ("DOCUMENT_TYPE", Any),
+    ("FILTER", Any),
+    ("USE_PLACEMENT", Any),
+    ("PLACEMENT_HANDLER", Any),
 ]);
 
 const NOTHING: Spec = Fields(&[]);
@@ -370,6 +403,64 @@ static METHODS: &[Method] = &[
         &["messageservice"],
         Fields(&[("CODE", Any), ("MESSAGE_ID", Any), ("STATUS", Any)]),
         Handling::Plain(system::message_status_update),
+    ),
+    admin_method(
+        "bizproc.robot.add",
+        BIZPROC_SCOPE,
+        STEP_NEW,
+        Handling::Plain(robots::robot_add),
+    ),
+    admin_method(
+        "bizproc.robot.update",
+        BIZPROC_SCOPE,
+        Fields(&[("CODE", Any), ("FIELDS", STEP)]),
+        Handling::Plain(robots::robot_update),
+    ),
+    admin_method(
+        "bizproc.robot.list",
+        BIZPROC_SCOPE,
+        NOTHING,
+        Handling::Plain(robots::robot_list),
+    ),
+    admin_method(
+        "bizproc.robot.delete",
+        BIZPROC_SCOPE,
+        Fields(&[("CODE", Any)]),
+        Handling::Plain(robots::robot_delete),
+    ),
+    admin_method(
+        "bizproc.activity.add",
+        BIZPROC_SCOPE,
+        STEP_NEW,
+        Handling::Plain(robots::activity_add),
+    ),
+    admin_method(
+        "bizproc.activity.update",
+        BIZPROC_SCOPE,
+        Fields(&[("CODE", Any), ("FIELDS", STEP)]),
+        Handling::Plain(robots::activity_update),
+    ),
+    admin_method(
+        "bizproc.activity.list",
+        BIZPROC_SCOPE,
+        NOTHING,
+        Handling::Plain(robots::activity_list),
+    ),
+    admin_method(
+        "bizproc.activity.delete",
+        BIZPROC_SCOPE,
+        Fields(&[("CODE", Any)]),
+        Handling::Plain(robots::activity_delete),
+    ),
+    method(
+        "bizproc.event.send",
+        BIZPROC_SCOPE,
+        Fields(&[
+            ("EVENT_TOKEN", Any),
+            ("RETURN_VALUES", Any),
+            ("LOG_MESSAGE", Any),
+        ]),
+        Handling::Plain(robots::event_send),
     ),
     method(
         "imconnector.register",

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use bytes::Bytes;
 
 use super::{
+    StepKind,
     limits::{Bucket, OperatingTime},
     oauth::Refresh,
     php::Value,
     view::{
         Author, Call, Chat, Connector, ConnectorLine, Counters, File, Handler, Lead, Line, Message,
-        Placement, Sms, User,
+        Placement, Robot, Sms, User, WorkflowStep,
     },
 };
 
@@ -185,6 +186,9 @@ pub(crate) struct State {
     pub(crate) placements: Vec<Placement>,
     pub(crate) senders: BTreeMap<String, Sender>,
     pub(crate) sms: BTreeMap<String, Sms>,
+    pub(crate) robots: BTreeMap<(StepKind, String), Robot>,
+    /// Steps of workflows by their token.
+    pub(crate) steps: BTreeMap<String, WorkflowStep>,
     pub(crate) leads: BTreeMap<i64, Lead>,
     pub(crate) open_leads_by_phone: HashMap<String, Vec<i64>>,
     pub(crate) files: HashMap<i64, Stored>,
@@ -258,6 +262,8 @@ impl State {
             handlers: Vec::new(),
             placements: Vec::new(),
             senders: BTreeMap::new(),
+            robots: BTreeMap::new(),
+            steps: BTreeMap::new(),
             sms: BTreeMap::new(),
             leads: BTreeMap::new(),
             open_leads_by_phone: HashMap::new(),
@@ -313,6 +319,7 @@ impl State {
             .retain(|placement| placement.client_id != client_id);
         self.senders
             .retain(|_, sender| sender.client_id != client_id);
+        self.robots.retain(|_, robot| robot.client_id != client_id);
         self.connectors
             .retain(|_, connector| connector.client_id != client_id);
         let connectors = &self.connectors;

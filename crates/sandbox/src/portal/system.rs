@@ -115,7 +115,7 @@ const EVENTS: &[&str] = &[
 ];
 
 /// Handlers must be `http` or `https` with a dot in the host.
-fn handler_url(text: &str) -> Result<(), Failure> {
+pub(crate) fn handler_url(text: &str) -> Result<(), Failure> {
     let wrong = || Failure::new(400, "ERROR_WRONG_HANDLER_URL", "Wrong handler URL");
     let url = Url::parse(text).map_err(|_| wrong())?;
     if !matches!(url.scheme(), "http" | "https") {

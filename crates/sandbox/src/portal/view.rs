@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::StepKind;
+
 /// An open-line chat as the operator sees it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Chat {
@@ -239,6 +241,34 @@ pub struct Sms {
     pub status: String,
 }
 
+/// A step that an application offers to robots or workflows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Robot {
+    /// To which of the two.
+    pub kind: StepKind,
+    /// Its code.
+    pub code: String,
+    /// The application it belongs to.
+    pub client_id: String,
+    /// Where it is posted to.
+    pub handler: String,
+    /// The keys of its settings.
+    pub properties: Vec<String>,
+    /// Whether a workflow waits at it for an answer.
+    pub waits: bool,
+}
+
+/// A step of a workflow.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct WorkflowStep {
+    /// The step's code.
+    pub code: String,
+    /// What it was answered with; it waits where there is nothing.
+    pub results: Option<serde_json::Value>,
+    /// What was written into the workflow's log.
+    pub log: String,
+}
+
 /// A placement that was bound.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Placement {
@@ -334,6 +364,8 @@ pub enum Refusal {
     NoSuchApplication,
     /// There is no such SMS sender.
     NoSuchSender,
+    /// There is no such robot or action.
+    NoSuchRobot,
     /// Only one's own messages can be edited or deleted.
     NotYours,
     /// There is neither a text nor a file.
@@ -349,6 +381,7 @@ impl std::fmt::Display for Refusal {
             Self::NoSuchUser => "There is no such user.",
             Self::NoSuchApplication => "There is no such application.",
             Self::NoSuchSender => "There is no such SMS sender.",
+            Self::NoSuchRobot => "There is no such robot or action.",
             Self::NotYours => "Only an operator's own message can be changed.",
             Self::Nothing => "Write something or attach a file.",
         })

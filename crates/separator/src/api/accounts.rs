@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{
     fields::{self, Fields, Mode},
+    meta,
     operation::{Call, Conflicts, Described, Field, Operation, Outcome, Purpose, Shape},
     page::Page,
     problem::Problem,
@@ -19,6 +20,7 @@ use crate::{
     account::{self, SyncError},
     registry::{Account, Part, Registry},
     store::accounts::{self, AccountChange},
+    translate::message::Language,
 };
 
 const PATH: &str = "/api/v1/waba/accounts";
@@ -65,6 +67,37 @@ const FIELDS: &[Field] = &[
         "Whether the application is subscribed to its callbacks, as of the last sync.",
         "true",
     ),
+    Field::nullable(
+        "token",
+        Shape::Object("TokenHealth"),
+        "How the access token is with which it is reached, its own or the application's; null where there is none.",
+        "",
+    ),
+    Field::nullable(
+        "review",
+        Shape::Text,
+        "Meta's review of it: APPROVED, PENDING, REJECTED …; null until Meta was asked.",
+        "APPROVED",
+    ),
+    Field::nullable(
+        "notice",
+        Shape::Text,
+        "What Meta told that restricts it or cuts it off; null while all is well.",
+        "",
+    ),
+    Field::nullable("notice_at", Shape::Time, "When Meta told it.", ""),
+    Field::nullable(
+        "synced_at",
+        Shape::Time,
+        "When its numbers and templates were fetched.",
+        "",
+    ),
+    Field::nullable(
+        "problem",
+        Shape::Object("Trouble"),
+        "What stood in the way when they were fetched the last time.",
+        "",
+    ),
     Field::created_at(),
 ];
 
@@ -86,6 +119,12 @@ const SYNC_FIELDS: &[Field] = &[
         Shape::Boolean,
         "Whether the application is subscribed to the account's callbacks.",
         "true",
+    ),
+    Field::read(
+        "templates",
+        Shape::Whole,
+        "Templates that the account has.",
+        "12",
     ),
 ];
 
@@ -137,7 +176,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
     },
     Operation {
         summary: "Sync with Meta",
-        description: "Subscribes the application to the account's callbacks and asks for the account's numbers.",
+        description: "Subscribes the application to the account's callbacks and asks for the account's numbers and \
+                      templates.",
         refusals: &[502],
         ..Operation::act(
             "/api/v1/waba/accounts/{id}/sync",
@@ -149,7 +189,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
     },
 ];
 
-fn show(account: &Account) -> Value {
+fn show(account: &Account, registry: &Registry, language: Language) -> Value {
+    let facts = registry.meta.accounts.get(&account.id);
     json!({
         "id": account.id,
         "app": account.app_id,
@@ -157,6 +198,12 @@ fn show(account: &Account) -> Value {
         "has_access_token": account.access_token.is_some(),
         "name": account.name,
         "subscribed": account.subscribed,
+        "token": meta::token_of_account(account, registry, language),
+        "review": facts.and_then(|facts| facts.review.as_ref()),
+        "notice": facts.and_then(|facts| facts.notice.as_ref()),
+        "notice_at": facts.and_then(|facts| facts.notice.as_ref().and(facts.notice_at)),
+        "synced_at": facts.and_then(|facts| facts.synced_at),
+        "problem": meta::trouble(facts.and_then(|facts| facts.trouble.as_ref()), language),
         "created_at": account.created_at,
     })
 }
@@ -205,11 +252,11 @@ fn conflicts(registry: &View, change: &AccountChange, own: Option<Uuid>) -> Conf
     conflicts
 }
 
-fn one(registry: &Registry, id: Uuid) -> Outcome {
+fn one(registry: &Registry, id: Uuid, language: Language) -> Outcome {
     registry
         .accounts
         .get(&id)
-        .map(|account| show(account))
+        .map(|account| show(account, registry, language))
         .ok_or_else(|| Problem::unknown(WHAT))
 }
 
@@ -217,15 +264,16 @@ fn list(call: &Call) -> Outcome {
     let mut query = call.query();
     let page = Page::read(&mut query);
     query.finish()?;
+    let registry = call.registry();
     Ok(page.of_all(
-        call.registry().accounts.values(),
+        registry.accounts.values(),
         |account| account.id,
-        |account| show(account),
+        |account| show(account, &registry, call.client.language),
     ))
 }
 
 fn get(call: &Call) -> Outcome {
-    one(&call.registry(), call.id(WHAT)?)
+    one(&call.registry(), call.id(WHAT)?, call.client.language)
 }
 
 async fn create(call: Call) -> Outcome {
@@ -251,10 +299,12 @@ async fn create(call: Call) -> Outcome {
             .refused(error, |registry| conflicts(registry, &change, None))
             .await);
     }
-    one(
-        &*call.changed_part(Part::Account(account.id)).await?,
-        account.id,
-    )
+    let turn = call.app.intake.turn().await;
+    call.changed_part(Part::Account(account.id)).await?;
+    // What it sent before is kept and goes on now.
+    crate::intake::account_entered(&call.app, waba_id).await?;
+    drop(turn);
+    one(&call.registry(), account.id, call.client.language)
 }
 
 async fn change(call: Call) -> Outcome {
@@ -285,9 +335,13 @@ async fn change(call: Call) -> Outcome {
     }
     call.changed().await?;
     if change.access_token.is_some() || other_app {
+        account::token_changed(&call.app, id).await?;
         account::resume_all(&call.app, id).await?;
     }
-    one(&call.registry(), id)
+    if other_app || other_account {
+        account::look_again(&call.app, id).await?;
+    }
+    one(&call.registry(), id, call.client.language)
 }
 
 async fn delete(call: Call) -> Outcome {
@@ -306,13 +360,14 @@ async fn delete(call: Call) -> Outcome {
     if !accounts::delete_account(&call.app.store, id).await? {
         return Err(Problem::unknown(WHAT));
     }
+    account::token_changed(&call.app, id).await?;
     call.changed().await?;
     Ok(Value::Null)
 }
 
 async fn sync(call: Call) -> Outcome {
     let id = call.id(WHAT)?;
-    one(&call.registry(), id)?;
+    one(&call.registry(), id, call.client.language)?;
     call.optional_fields(&[])?.finish()?;
     let synced = account::sync(&call.app, id)
         .await
@@ -327,5 +382,7 @@ async fn sync(call: Call) -> Outcome {
             }
         })?;
     call.changed().await?;
-    Ok(json!({ "phones": synced.phones, "added": synced.added, "subscribed": synced.subscribed }))
+    Ok(
+        json!({ "phones": synced.phones, "added": synced.added, "subscribed": synced.subscribed, "templates": synced.templates }),
+    )
 }

@@ -47,7 +47,7 @@ pub(super) const OPERATIONS: &[Operation] = &[Operation {
     })
 }];
 
-fn show(alarm: &Alarm) -> Value {
+pub(super) fn show(alarm: &Alarm) -> Value {
     json!({
         "id": alarm.id,
         "kind": alarm.kind,

@@ -2,10 +2,12 @@
 
 use std::future::ready;
 
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
+    caller::{By, User},
     fields::{self, Fields, Mode},
     operation::{Call, Conflicts, Described, Field, Operation, Outcome, Purpose, Shape},
     page::Page,
@@ -15,12 +17,17 @@ use super::{
     view::View,
 };
 use crate::{
-    registry::{BitrixApp, Registry, Site},
+    portal::{
+        self, InstallError,
+        consent::{self, ConsentError, Target},
+    },
+    registry::{BitrixApp, InstanceState, Registry, Site},
     store::portals::{self, BitrixAppChange},
 };
 
 const PATH: &str = "/api/v1/bitrix/apps";
 const ONE: &str = "/api/v1/bitrix/apps/{id}";
+const AUTHORIZE: &str = "/api/v1/bitrix/apps/{id}/authorize";
 const TAG: &str = "Bitrix24 applications";
 
 /// What problems call it.
@@ -40,15 +47,16 @@ const FIELDS: &[Field] = &[
         "Name for people; the client id where none is given.",
         "Separator for Acme",
     ),
-    Field::required(
+    Field::optional(
         "client_id",
         Shape::Text,
-        "client_id, as Bitrix24 shows it for the application.",
+        "client_id, as Bitrix24 shows it for the application. It may come later: a portal shows it only after the form \
+         with our addresses was saved.",
         "local.5d9a7b1b6a1a55.12345678",
     ),
-    Field::required_secret(
+    Field::secret(
         "client_secret",
-        "client_secret of the application.",
+        "client_secret of the application; it may come later.",
         "qGOyMcTgp7kDcLlU",
     ),
     Field::read(
@@ -60,24 +68,105 @@ const FIELDS: &[Field] = &[
     Field::read(
         "handler_url",
         Shape::Address,
-        "\"Your handler path\" of the application in Bitrix24.",
+        "\"Your handler path\" of an application in Bitrix24 that uses API only.",
         "https://separator.example.com/api/bitrix/?app-id=local.5d9a7b1b6a1a55.12345678",
     ),
     Field::read(
         "install_url",
         Shape::Address,
-        "\"Initial installation path\" of the application in Bitrix24.",
+        "\"Initial installation path\" of an application in Bitrix24 that uses API only.",
         "https://separator.example.com/api/bitrix/?app-id=local.5d9a7b1b6a1a55.12345678",
+    ),
+    Field::read(
+        "page_handler_url",
+        Shape::Address,
+        "\"Your handler path\" of an application in Bitrix24 with pages.",
+        "https://separator.example.com/app-settings/",
+    ),
+    Field::read(
+        "page_install_url",
+        Shape::Address,
+        "\"Initial installation path\" of an application in Bitrix24 with pages.",
+        "https://separator.example.com/app-install/",
+    ),
+    Field::nullable(
+        "tried",
+        Shape::List("TriedPortal"),
+        "What came of the credentials that were just saved, for each portal; null where none were saved.",
+        "",
     ),
     Field::created_at(),
 ];
 
-pub(super) const OBJECTS: &[Described] = &[Described {
-    name: "BitrixApp",
-    purpose: Purpose::Resource,
-    description: "A server application of Bitrix24; installing it on a portal makes an instance.",
-    fields: FIELDS,
-}];
+const TRIED_FIELDS: &[Field] = &[
+    Field::read(
+        "domain",
+        Shape::Text,
+        "Host of the portal.",
+        "acme.bitrix24.com",
+    ),
+    Field::nullable(
+        "instance",
+        Shape::Id,
+        "The instance; null where none could be made.",
+        "0199f1c2-5555-7a41-9c55-2f0e8b1d6a90",
+    ),
+    Field::nullable(
+        "problem",
+        Shape::Text,
+        "What is wrong; null where all is well.",
+        "",
+    ),
+];
+
+const AUTHORIZE_FIELDS: &[Field] = &[
+    Field::written(
+        "domain",
+        Shape::Text,
+        "Host of the portal on which the application is to be authorized.",
+        "acme.bitrix24.com",
+    ),
+    Field::written(
+        "instance",
+        Shape::Id,
+        "The instance that is to be authorized again, in place of a domain.",
+        "0199f1c2-5555-7a41-9c55-2f0e8b1d6a90",
+    ),
+];
+
+const ADDRESS_FIELDS: &[Field] = &[Field::read(
+    "url",
+    Shape::Address,
+    "Where the browser is to go. It comes back within ten minutes, in the same session.",
+    "https://acme.bitrix24.com/oauth/authorize/?client_id=local.5d9a7b1b6a1a55.12345678&state=…",
+)];
+
+pub(super) const OBJECTS: &[Described] = &[
+    Described {
+        name: "BitrixApp",
+        purpose: Purpose::Resource,
+        description: "A server application of Bitrix24; installing it on a portal makes an instance.",
+        fields: FIELDS,
+    },
+    Described {
+        name: "TriedPortal",
+        purpose: Purpose::Shown,
+        description: "What came of an application's credentials on a portal.",
+        fields: TRIED_FIELDS,
+    },
+    Described {
+        name: "BitrixAuthorization",
+        purpose: Purpose::Sent,
+        description: "Where an application is to be authorized: a domain or an instance.",
+        fields: AUTHORIZE_FIELDS,
+    },
+    Described {
+        name: "AuthorizationAddress",
+        purpose: Purpose::Shown,
+        description: "The authorization page of a portal.",
+        fields: ADDRESS_FIELDS,
+    },
+];
 
 pub(super) const OPERATIONS: &[Operation] = &[
     Operation {
@@ -116,6 +205,19 @@ pub(super) const OPERATIONS: &[Operation] = &[
         )
     },
     Operation {
+        summary: "Authorize a Bitrix24 application in the browser",
+        description: "The second way to an instance, and the way to authorize one again.",
+        body: Some("BitrixAuthorization"),
+        refusals: &[409],
+        ..Operation::act(
+            AUTHORIZE,
+            TAG,
+            "AuthorizationAddress",
+            Rule::Browsers,
+            |call| Box::pin(authorize(call)),
+        )
+    },
+    Operation {
         summary: "Remove a Bitrix24 application",
         description: "Refused while it has instances.",
         ..Operation::delete(ONE, TAG, Rule::Users, |call| Box::pin(delete(call)))
@@ -128,7 +230,7 @@ fn show(app: &BitrixApp, registry: &Registry) -> Value {
         .get(&app.site_id)
         .map(Site::base_url)
         .unwrap_or_default();
-    let url = format!("{base}/api/bitrix/?app-id={}", app.client_id);
+    let url = portal::events_url(&base, app.client_id.as_deref());
     json!({
         "id": app.id,
         "site": app.site_id,
@@ -137,6 +239,9 @@ fn show(app: &BitrixApp, registry: &Registry) -> Value {
         "has_client_secret": app.client_secret.is_some(),
         "handler_url": url,
         "install_url": url,
+        "page_handler_url": format!("{base}/app-settings/"),
+        "page_install_url": format!("{base}/app-install/"),
+        "tried": null,
         "created_at": app.created_at,
     })
 }
@@ -145,8 +250,8 @@ fn read(fields: &mut Fields) -> BitrixAppChange {
     BitrixAppChange {
         site_id: fields.required("site", fields::id),
         name: fields.required_unless_new("name", rules::text(80)),
-        client_id: fields.required("client_id", rules::client_id),
-        client_secret: fields.required("client_secret", rules::secret),
+        client_id: fields.required_unless_new("client_id", rules::client_id),
+        client_secret: fields.required_unless_new("client_secret", rules::secret),
     }
 }
 
@@ -164,7 +269,7 @@ fn conflicts(registry: &View, change: &BitrixAppChange, own: Option<Uuid>) -> Co
             .whole()
             .bitrix_apps
             .values()
-            .find(|app| app.client_id == *client_id && Some(app.id) != own)
+            .find(|app| app.client_id.as_ref() == Some(client_id) && Some(app.id) != own)
     });
     if let Some(twin) = twin {
         let message = if registry.bitrix_apps.contains_key(&twin.id) {
@@ -205,18 +310,22 @@ async fn create(call: Call) -> Outcome {
     let mut fields = call.fields(FIELDS, Mode::Create)?;
     let change = read(&mut fields);
     fields.add(conflicts(&call.registry(), &change, None));
-    let (Some(site_id), Some(client_id), Some(client_secret)) =
-        (change.site_id, &change.client_id, &change.client_secret)
-    else {
+    let Some(site_id) = change.site_id else {
         return Err(fields.incomplete());
     };
     fields.finish()?;
+    let unnamed = || {
+        change
+            .client_id
+            .clone()
+            .unwrap_or_else(|| UNNAMED.to_owned())
+    };
     let app = BitrixApp {
         id: call.app.ids.next(),
         site_id,
-        name: change.name.clone().unwrap_or_else(|| client_id.clone()),
-        client_id: client_id.clone(),
-        client_secret: Some(client_secret.clone()),
+        name: change.name.clone().unwrap_or_else(unnamed),
+        client_id: change.client_id.clone(),
+        client_secret: change.client_secret.clone(),
         created_at: call.app.clock.now(),
     };
     if let Err(error) = portals::insert_bitrix_app(&call.app.store, &call.app.sealer, &app).await {
@@ -224,7 +333,109 @@ async fn create(call: Call) -> Outcome {
             .refused(error, |registry| conflicts(registry, &change, None))
             .await);
     }
-    one(&*call.changed().await?, app.id)
+    call.changed().await?;
+    let tried = tried(&call, app.id, &change).await?;
+    with_tried(&call, app.id, tried)
+}
+
+/// Name of an application that has neither a name nor a client id yet.
+const UNNAMED: &str = "Bitrix24";
+
+/// Tries new credentials at once: what was announced for the client id is completed, and every instance is refreshed, so
+/// that a wrong secret shows now and not when its token ends in an hour. Gives what came of it, where there were any.
+async fn tried(
+    call: &Call,
+    app: Uuid,
+    change: &BitrixAppChange,
+) -> Result<Option<Vec<Value>>, Problem> {
+    if change.client_secret.is_none() && change.client_id.is_none() {
+        return Ok(None);
+    }
+    let shown = |domain: &str, instance: Option<Uuid>, problem: Option<String>| json!({ "domain": domain, "instance": instance, "problem": problem });
+    let registry = call.registry();
+    let known: Vec<Uuid> = registry
+        .instances
+        .values()
+        .filter(|instance| instance.app_id == app && instance.state != InstanceState::Uninstalled)
+        .map(|instance| instance.id)
+        .collect();
+    let failed = portal::credentials_changed(&call.app, app).await;
+    let completed =
+        portal::announce::entered(&call.app, app)
+            .await
+            .map_err(|error| match error {
+                InstallError::Store(error) => error.into(),
+                other => Problem::in_use(other.to_string()),
+            })?;
+    let registry = call.changed().await?;
+    let mut tried: Vec<Value> = known
+        .iter()
+        .filter_map(|id| registry.instances.get(id))
+        .map(|instance| {
+            let failure = failed.iter().find(|(id, _)| *id == instance.id);
+            let problem = failure.map(|(_, error)| error.to_string());
+            shown(&instance.domain, Some(instance.id), problem)
+        })
+        .collect();
+    tried.extend(completed.iter().map(|completion| {
+        let problem = completion.result.as_ref().err().map(ToString::to_string);
+        shown(
+            &completion.domain,
+            completion.result.as_ref().ok().copied(),
+            problem,
+        )
+    }));
+    Ok(Some(tried))
+}
+
+/// The application as it is now, with what came of its credentials.
+fn with_tried(call: &Call, app: Uuid, tried: Option<Vec<Value>>) -> Outcome {
+    let mut shown = one(&call.registry(), app)?;
+    shown["tried"] = tried.map_or(Value::Null, Value::Array);
+    Ok(shown)
+}
+
+async fn authorize(call: Call) -> Outcome {
+    let id = call.id(WHAT)?;
+    let registry = call.registry();
+    let Some(app) = registry.bitrix_apps.get(&id) else {
+        return Err(Problem::unknown(WHAT));
+    };
+    let mut fields = call.fields(AUTHORIZE_FIELDS, Mode::Create)?;
+    let domain = fields.optional("domain", rules::portal).flatten();
+    let instance = fields.optional("instance", fields::id).flatten();
+    let known = instance.and_then(|id| registry.instances.get(&id));
+    if instance.is_some() && known.is_none_or(|known| known.app_id != id) {
+        fields.error("instance", "is no instance of this application");
+    }
+    let target = match (&domain, known) {
+        (None, Some(known)) => Target::Instance(known),
+        (Some(domain), None) if instance.is_none() => Target::Portal(domain),
+        _ => {
+            fields.error("domain", "is needed, or an instance in its place");
+            return Err(fields.incomplete());
+        }
+    };
+    fields.finish()?;
+    let Some(User {
+        id: user,
+        by: By::Session(session),
+        ..
+    }) = call.caller.user()
+    else {
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "this is done in a browser by the user who is signed in",
+        ));
+    };
+    match consent::begin(call.app.as_ref(), app, &target, *user, *session).await {
+        Ok(url) => Ok(json!({ "url": url.as_str() })),
+        Err(ConsentError::NoSecret) => Err(Problem::in_use(
+            "the application's client id and client secret must be entered first",
+        )),
+        Err(ConsentError::Install(InstallError::Store(error))) => Err(error.into()),
+        Err(other) => Err(Problem::in_use(other.to_string())),
+    }
 }
 
 async fn change(call: Call) -> Outcome {
@@ -242,12 +453,9 @@ async fn change(call: Call) -> Outcome {
             .refused(error, |registry| conflicts(registry, &change, Some(id)))
             .await);
     }
-    let registry = call.changed().await?;
-    if change.client_secret.is_some() || change.client_id.is_some() {
-        // A wrong secret shows at the portal at once, not when its token ends in an hour.
-        crate::portal::credentials_changed(&call.app, id).await;
-    }
-    one(&registry, id)
+    call.changed().await?;
+    let tried = tried(&call, id, &change).await?;
+    with_tried(&call, id, tried)
 }
 
 async fn delete(call: Call) -> Outcome {

@@ -1,6 +1,9 @@
 //! `waba/phones/{id}/conversations`: the customers of a number, and until when they may be written to freely.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{
     operation::{Call, Described, Field, Operation, Outcome, Purpose, Shape},
@@ -10,16 +13,15 @@ use super::{
     rule::Rule,
 };
 use crate::{
-    store::browse::{self, Conversation},
+    store::{
+        browse::{self, Conversation},
+        conversations, held,
+    },
     time::Millis,
 };
 
 const PATH: &str = "/api/v1/waba/phones/{id}/conversations";
 const TAG: &str = "Phone numbers";
-
-/// For so long after a customer's message everything may be sent, afterwards only templates (Meta: customer service
-/// windows).
-const WINDOW: std::time::Duration = std::time::Duration::from_hours(24);
 
 const FIELDS: &[Field] = &[
     Field::id(),
@@ -48,6 +50,12 @@ const FIELDS: &[Field] = &[
         Shape::Time,
         "The customer's last message.",
         "2026-11-23T04:47:32.010Z",
+    ),
+    Field::read(
+        "held",
+        Shape::Anything,
+        "Ids of operators' messages that wait for the customer, the oldest first; send-as-template sends one.",
+        "[\"0199f1c2-7d3e-7a41-9c55-2f0e8b1d6a90\"]",
     ),
     Field::created_at(),
 ];
@@ -89,11 +97,12 @@ pub(super) const OPERATIONS: &[Operation] = &[Operation {
     })
 }];
 
-fn show(conversation: &Conversation, now: Millis) -> Value {
-    let open_until = conversation
-        .last_inbound_at
-        .map(|at| at + WINDOW)
-        .filter(|until| *until > now);
+fn show(conversation: &Conversation, held: &[Uuid], now: Millis) -> Value {
+    let open_until = conversations::open_until(
+        conversation.last_inbound_at,
+        conversation.window_closed_at,
+        now,
+    );
     json!({
         "id": conversation.id,
         "peer": conversation.wa_id.as_ref().or(conversation.user_id.as_ref()),
@@ -102,6 +111,7 @@ fn show(conversation: &Conversation, now: Millis) -> Value {
         "name": conversation.name,
         "window": { "open": open_until.is_some(), "open_until": open_until },
         "last_inbound_at": conversation.last_inbound_at,
+        "held": held,
         "created_at": conversation.created_at,
     })
 }
@@ -115,18 +125,26 @@ async fn list(call: Call) -> Outcome {
     let page = Page::read(&mut query);
     query.finish()?;
     let rows = browse::conversations(&call.app.store, &call.reach(), phone, page.window()).await?;
+    let ids: Vec<Uuid> = rows.iter().map(|conversation| conversation.id).collect();
+    let mut held: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
+    for waiting in held::of(&call.app.store, &ids).await? {
+        held.entry(waiting.conversation)
+            .or_default()
+            .push(waiting.message);
+    }
     let now = call.app.clock.now();
     Ok(page.of_rows(
         rows,
         |conversation| conversation.id,
-        |conversation| show(conversation, now),
+        |conversation| {
+            let waiting = held.get(&conversation.id).map(Vec::as_slice);
+            show(conversation, waiting.unwrap_or_default(), now)
+        },
     ))
 }
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
 
     fn shown(last_inbound_at: Option<i64>, now: Millis) -> Value {
@@ -137,9 +155,10 @@ mod tests {
             username: None,
             name: None,
             last_inbound_at: last_inbound_at.map(Millis),
+            window_closed_at: None,
             created_at: Millis(0),
         };
-        show(&conversation, now)
+        show(&conversation, &[], now)
     }
 
     #[test]

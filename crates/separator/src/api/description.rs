@@ -411,6 +411,15 @@ fn field_schema(field: &Field, null: bool) -> RefOr<Schema> {
             }
             list.into()
         }
+        Shape::Texts => {
+            let mut list = ArrayBuilder::new()
+                .items(ObjectBuilder::new().schema_type(SchemaType::Type(Type::String)))
+                .description(description);
+            if null {
+                list = list.schema_type(nullable(Type::Array));
+            }
+            list.into()
+        }
         shape => {
             let mut schema = plain(shape, null).description(description);
             if !field.example.is_empty() {
@@ -463,7 +472,7 @@ fn plain(shape: Shape, null: bool) -> ObjectBuilder {
                 .chain(null.then_some(Value::Null));
             typed(Type::String).enum_values(Some(words))
         }
-        Shape::Anything | Shape::Object(_) | Shape::List(_) => {
+        Shape::Anything | Shape::Object(_) | Shape::List(_) | Shape::Texts => {
             ObjectBuilder::new().schema_type(SchemaType::AnyValue)
         }
     }
@@ -662,8 +671,10 @@ mod tests {
         for (name, schema) in schemas.as_object().unwrap() {
             for field in ["client_secret", "access_token"] {
                 if schema["properties"].get(field).is_some() {
+                    let sent = objects()
+                        .any(|object| object.name == name && object.purpose == Purpose::Sent);
                     assert!(
-                        name.starts_with("New") || name.ends_with("Change"),
+                        sent || name.starts_with("New") || name.ends_with("Change"),
                         "{name} shows {field}"
                     );
                     secrets += 1;
@@ -671,8 +682,9 @@ mod tests {
             }
         }
         assert_eq!(
-            secrets, 8,
-            "two of an application of Meta's, one of an account, one of a Bitrix24 application"
+            secrets, 10,
+            "two of an application of Meta's, one of an account, one of a Bitrix24 application, each new and changed; \
+             one to be looked at, one to connect with"
         );
     }
 

@@ -5,6 +5,7 @@
 //! only a known ending can be told to the caller who comes back.
 
 use axum::http::{HeaderMap, StatusCode, request::Parts};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use sha2::{Digest as _, Sha256};
 
 use super::{
@@ -42,14 +43,31 @@ pub(super) async fn once(
     let now = app.clock.now();
     match idempotency::claim(&app.store, &place, &request_hash(&call), now).await? {
         Claim::Fresh => {}
+        Claim::Answered { status, body } if operation.secret_answer => {
+            let opened = BASE64_STANDARD
+                .decode(body)
+                .ok()
+                .and_then(|sealed| app.sealer.open(&sealed_place(&place), &sealed).ok());
+            let body = opened.map(|body| body.expose().to_owned()).ok_or_else(|| {
+                Problem::in_use(
+                    "the answer to this Idempotency-Key cannot be repeated; use a new key",
+                )
+            })?;
+            return earlier(operation, Claim::Answered { status, body }, now);
+        }
         other => return earlier(operation, other, now),
     }
     let work = tokio::spawn(async move {
         let answer = Answer::work(operation, call).await;
         match &answer {
             Ok(answer) => {
-                idempotency::settle(&app.store, &place, answer.status.as_u16(), &answer.body)
-                    .await?;
+                let body = if operation.secret_answer {
+                    let sealed = app.sealer.seal(&sealed_place(&place), &answer.body);
+                    BASE64_STANDARD.encode(sealed)
+                } else {
+                    answer.body.clone()
+                };
+                idempotency::settle(&app.store, &place, answer.status.as_u16(), &body).await?;
             }
             Err(_) => idempotency::release(&app.store, &place).await?,
         }
@@ -62,6 +80,11 @@ pub(super) async fn once(
             "the request broke off; the log of the program says why",
         ))
     })
+}
+
+/// For what an answer that shows a secret is sealed.
+fn sealed_place(place: &str) -> String {
+    format!("idempotency_keys/body/{place}")
 }
 
 /// The answer to a request whose key was seen before.

@@ -2,6 +2,7 @@
 
 use std::future::ready;
 
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -10,16 +11,21 @@ use super::{
     operation::{Call, Described, Field, Operation, Outcome, Purpose, Shape},
     page::Page,
     problem::Problem,
+    publishing,
     rule::Rule,
     rules,
 };
 use crate::{
+    portal::{self, FinishError, NOT_INSTALLED},
     registry::{Instance, InstanceState, Part, Registry},
-    store::portals,
+    store::{portals, steps},
 };
 
 const PATH: &str = "/api/v1/bitrix/instances";
 const ONE: &str = "/api/v1/bitrix/instances/{id}";
+const INSTALLATION: &str = "/api/v1/bitrix/instances/{id}/installation";
+const PREPARE: &str = "/api/v1/bitrix/instances/{id}/prepare";
+const FINISH: &str = "/api/v1/bitrix/instances/{id}/finish";
 const TAG: &str = "Bitrix24 instances";
 
 /// What problems call it.
@@ -55,6 +61,31 @@ const FIELDS: &[Field] = &[
         "active",
     ),
     Field::nullable("problem", Shape::Text, "What is wrong with it.", ""),
+    Field::read(
+        "installed",
+        Shape::Boolean,
+        "Whether the portal says that the installation is finished; before, it sends no events.",
+        "true",
+    ),
+    Field::read(
+        "has_application_token",
+        Shape::Boolean,
+        "Whether the token is known that proves the origin of its events; an installation by authorization in the \
+         browser learns it from the first event.",
+        "true",
+    ),
+    Field::nullable(
+        "installer",
+        Shape::Text,
+        "Name of the employee whose rights are used there.",
+        "Anna Schmidt",
+    ),
+    Field::read(
+        "refreshed_at",
+        Shape::Time,
+        "When its tokens were renewed last.",
+        "2026-11-23T04:47:32.010Z",
+    ),
     Field::read(
         "scope",
         Shape::Text,
@@ -123,6 +154,12 @@ pub(super) const OBJECTS: &[Described] = &[
         fields: FIELDS,
     },
     Described {
+        name: "Installation",
+        purpose: Purpose::Shown,
+        description: "How far an installation is.",
+        fields: publishing::INSTALLATION_FIELDS,
+    },
+    Described {
         name: "LinkedLine",
         purpose: Purpose::Shown,
         description: "A number on a portal.",
@@ -142,6 +179,38 @@ pub(super) const OPERATIONS: &[Operation] = &[
         ..Operation::get(ONE, TAG, "Instance", Rule::Known, |call| {
             Box::pin(ready(get(&call)))
         })
+    },
+    Operation {
+        summary: "Show how far an installation is",
+        description: "`ready` means that everything is bound and the installation page may call `installFinish`.",
+        ..Operation::get(INSTALLATION, TAG, "Installation", Rule::Known, |call| {
+            Box::pin(installation(call))
+        })
+    },
+    Operation {
+        summary: "Prepare a portal again",
+        description: "Registers the connector and binds events and pages once more.",
+        status: StatusCode::ACCEPTED,
+        ..Operation::act(
+            PREPARE,
+            TAG,
+            "Installation",
+            Rule::PortalAdministrators(&[]),
+            |call| Box::pin(prepare(call)),
+        )
+    },
+    Operation {
+        summary: "Finish an installation",
+        description: "Called after `installFinish`: asks the portal whether the installation is finished, and goes on \
+                      with what waited for that. Refused while the portal says that it is not.",
+        refusals: &[409, 502],
+        ..Operation::act(
+            FINISH,
+            TAG,
+            "Instance",
+            Rule::PortalAdministrators(&[]),
+            |call| Box::pin(finish(call)),
+        )
     },
     Operation {
         summary: "Change the pace of an instance",
@@ -182,13 +251,26 @@ fn show(instance: &Instance, registry: &Registry) -> Value {
         "domain": instance.domain,
         "member_id": instance.member_id,
         "status": instance.state.as_str(),
-        "problem": instance.problem,
+        "problem": problem(instance),
+        "installed": instance.installed,
+        "has_application_token": instance.application_token.is_some(),
+        "installer": instance.installer_name,
+        "refreshed_at": instance.refreshed_at,
         "scope": instance.scope,
         "calls_per_second": instance.calls_per_second,
         "burst": instance.burst,
         "lines": lines,
         "created_at": instance.created_at,
     })
+}
+
+/// What is wrong with an instance; one that is not installed to the end works as little as one without authorization.
+fn problem(instance: &Instance) -> Option<&str> {
+    let unfinished = instance.state == InstanceState::Active && !instance.installed;
+    instance
+        .problem
+        .as_deref()
+        .or_else(|| unfinished.then_some(NOT_INSTALLED))
 }
 
 fn one(registry: &Registry, id: Uuid) -> Outcome {
@@ -213,6 +295,50 @@ fn list(call: &Call) -> Outcome {
 
 fn get(call: &Call) -> Outcome {
     one(&call.registry(), call.id(WHAT)?)
+}
+
+async fn installation(call: Call) -> Outcome {
+    let id = call.id(WHAT)?;
+    let registry = call.registry();
+    let Some(instance) = registry.instances.get(&id) else {
+        return Err(Problem::unknown(WHAT));
+    };
+    let steps = steps::of(&call.app.store, id).await?;
+    let failed = steps.iter().any(|step| step.state == "failed");
+    let state = if instance.prepared && instance.installed {
+        "done"
+    } else if instance.prepared {
+        "ready"
+    } else if failed {
+        "failed"
+    } else {
+        "running"
+    };
+    Ok(publishing::shown(state, &steps))
+}
+
+async fn prepare(call: Call) -> Outcome {
+    let id = call.id(WHAT)?;
+    one(&call.registry(), id)?;
+    portal::prepare_again(&call.app, id).await?;
+    installation(call).await
+}
+
+async fn finish(call: Call) -> Outcome {
+    let id = call.id(WHAT)?;
+    one(&call.registry(), id)?;
+    match portal::finish(&call.app, id).await {
+        Ok(()) => one(&*call.changed().await?, id),
+        Err(FinishError::Unknown) => Err(Problem::unknown(WHAT)),
+        Err(FinishError::NotInstalled) => Err(Problem::in_use(
+            "the portal says that the installation is not finished: open the application there as an administrator and \
+             let it finish",
+        )),
+        Err(FinishError::Call(error)) => {
+            Err(Problem::new(StatusCode::BAD_GATEWAY, error.to_string()))
+        }
+        Err(FinishError::Store(error)) => Err(error.into()),
+    }
 }
 
 async fn change(call: Call) -> Outcome {

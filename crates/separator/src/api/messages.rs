@@ -13,12 +13,13 @@ use super::{
 };
 use crate::{
     deliver::Retry,
-    registry::Registry,
+    registry::{Registry, TemplateRef},
     store::{
         browse::{self, Message, MessageFilter, Window},
         messages::{Journey, MessageError},
     },
     time::Millis,
+    window::{self, NotSent},
 };
 
 /// Where messages are found; also the place of a message that was just sent.
@@ -101,6 +102,21 @@ const FIELDS: &[Field] = &[
     ),
 ];
 
+const AS_TEMPLATE_FIELDS: &[Field] = &[
+    Field::optional(
+        "template",
+        Shape::Text,
+        "Name of the template; the number's wrapper template where none is given.",
+        "we_have_news",
+    ),
+    Field::optional(
+        "language",
+        Shape::Text,
+        "Its language; found as for a code where none is given.",
+        "en_US",
+    ),
+];
+
 const ERROR_FIELDS: &[Field] = &[
     Field::read(
         "code",
@@ -129,6 +145,12 @@ const STEP_FIELDS: &[Field] = &[
 ];
 
 const FILTER_FIELDS: &[Field] = &[
+    Field::optional(
+        "ids",
+        Shape::Anything,
+        "Only these messages: a list of at most 1000 ids. Nothing else can be given beside it.",
+        "[\"0199f1c2-6666-7a41-9c55-2f0e8b1d6a90\"]",
+    ),
     Field::optional(
         "phone",
         Shape::Text,
@@ -167,7 +189,7 @@ const RETRIED_FIELDS: &[Field] = &[
     Field::read(
         "skipped",
         Shape::Whole,
-        "Messages that were no longer failed.",
+        "Messages that were not failed, or of which nothing is left that could be sent.",
         "0",
     ),
     Field::read(
@@ -196,6 +218,12 @@ pub(super) const OBJECTS: &[Described] = &[
         purpose: Purpose::Shown,
         description: "One hop of a message.",
         fields: STEP_FIELDS,
+    },
+    Described {
+        name: "AsTemplate",
+        purpose: Purpose::Sent,
+        description: "The template that carries the text.",
+        fields: AS_TEMPLATE_FIELDS,
     },
     Described {
         name: "RetryFilter",
@@ -266,6 +294,19 @@ pub(super) const OPERATIONS: &[Operation] = &[
             "Message",
             Rule::Users,
             |call| Box::pin(retry(call)),
+        )
+    },
+    Operation {
+        summary: "Send a message that waits as a template",
+        description: "A text that an operator wrote outside the 24 hours goes out as the value of a template: of the one \
+                      named, else of the number's wrapper template. A message that does not wait is refused with 409.",
+        body: Some("AsTemplate"),
+        ..Operation::act(
+            "/api/v1/messages/{id}/send-as-template",
+            TAG,
+            "Message",
+            Rule::Users,
+            |call| Box::pin(send_as_template(call)),
         )
     },
     Operation {
@@ -394,9 +435,34 @@ async fn retry(call: Call) -> Outcome {
     }
 }
 
+async fn send_as_template(call: Call) -> Outcome {
+    let id = call.id(WHAT)?;
+    let mut fields = call.optional_fields(AS_TEMPLATE_FIELDS)?;
+    let name = fields.optional("template", rules::template_name).flatten();
+    let language = fields.optional("language", rules::language).flatten();
+    fields.finish()?;
+    one(&call, id).await?;
+    let template = name.map(|name| TemplateRef { name, language });
+    match window::send_as_template(&call.app, id, template).await {
+        Ok(()) => one(&call, id).await,
+        Err(NotSent::Store(error)) => Err(error.into()),
+        Err(error @ (NotSent::NotWaiting | NotSent::File)) => {
+            Err(Problem::in_use(error.to_string()))
+        }
+        Err(error @ (NotSent::NoTemplate | NotSent::Refused(_))) => {
+            Err(Problem::field("template", error.to_string()))
+        }
+    }
+}
+
 async fn retry_all(call: Call) -> Outcome {
     let registry = call.registry();
     let mut fields = call.optional_fields(&[])?;
+    if fields.has("ids") {
+        let ids = fields.required("ids", rules::ids(MOST_RETRIES));
+        fields.finish()?;
+        return retry_each(&call, ids.unwrap_or_default()).await;
+    }
     let filter = MessageFilter {
         phone: fields.optional("phone", phone(&registry)).flatten(),
         peer: fields.optional("peer", peer).flatten(),
@@ -422,12 +488,32 @@ async fn retry_all(call: Call) -> Outcome {
     found.reverse();
     let (mut queued, mut skipped) = (0, 0);
     for message in found {
-        match crate::deliver::retry(&call.app, message.id).await? {
-            Retry::Queued => queued += 1,
-            Retry::NotFailed | Retry::Unknown => skipped += 1,
-        }
+        count(&call, message.id, &mut queued, &mut skipped).await?;
     }
     Ok(json!({ "queued": queued, "skipped": skipped, "more": more }))
+}
+
+/// Tries selected messages again, the oldest first: ids grow with time.
+async fn retry_each(call: &Call, mut ids: Vec<Uuid>) -> Outcome {
+    ids.sort_unstable();
+    ids.dedup();
+    let reach = call.reach();
+    let (mut queued, mut skipped) = (0, 0);
+    for id in ids {
+        match browse::message(&call.app.store, &reach, id).await? {
+            Some(_) => count(call, id, &mut queued, &mut skipped).await?,
+            None => skipped += 1,
+        }
+    }
+    Ok(json!({ "queued": queued, "skipped": skipped, "more": false }))
+}
+
+async fn count(call: &Call, id: Uuid, queued: &mut u32, skipped: &mut u32) -> Result<(), Problem> {
+    match crate::deliver::retry(&call.app, id).await? {
+        Retry::Queued => *queued += 1,
+        Retry::NotFailed | Retry::Unknown => *skipped += 1,
+    }
+    Ok(())
 }
 
 #[cfg(test)]

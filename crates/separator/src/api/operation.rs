@@ -52,6 +52,8 @@ pub(super) enum Shape {
     Object(&'static str),
     /// A list of objects described under this name.
     List(&'static str),
+    /// A list of texts.
+    Texts,
     /// Any JSON value.
     Anything,
 }
@@ -170,6 +172,16 @@ impl Field {
         Self::new(name, Shape::Text, Access::Secret, description, example)
     }
 
+    /// Something that the caller may give and that is shown in another form, if at all.
+    pub(super) const fn written(
+        name: &'static str,
+        shape: Shape,
+        description: &'static str,
+        example: &'static str,
+    ) -> Self {
+        Self::new(name, shape, Access::Secret, description, example)
+    }
+
     /// Our id of something, which every resource has.
     pub(super) const fn id() -> Self {
         Self::read(
@@ -280,6 +292,10 @@ pub(super) struct Operation {
     pub(super) refusals: &'static [u16],
     /// Who may call it.
     pub(super) rule: Rule,
+    /// Whether its answer shows a secret that is not to be kept.
+    pub(super) secret_answer: bool,
+    /// Whether nothing is written into the audit, because the change is a record itself.
+    pub(super) records_itself: bool,
     pub(super) run: fn(Call) -> Running,
 }
 
@@ -306,6 +322,8 @@ impl Operation {
         location: None,
         refusals: &[],
         rule: Rule::Administrators,
+        secret_answer: false,
+        records_itself: false,
         run: |_| Box::pin(async { Ok(Value::Null) }),
     };
 
@@ -434,7 +452,7 @@ impl Cookies {
 }
 
 /// A request that is known to come from somebody who may make it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Call {
     /// The running program.
     pub(super) app: Arc<App>,

@@ -149,6 +149,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         summary: "Begin to use an authenticator app",
         description: "It takes effect when the app's first code was confirmed.",
         refusals: &[409],
+        secret_answer: true,
         ..Operation::act(TOTP, TAG, "TotpOffer", Rule::Browsers, |call| {
             Box::pin(offer(call))
         })

@@ -40,6 +40,12 @@ const FIELDS: &[Field] = &[
         "A template.",
         "",
     ),
+    Field::optional(
+        "shortcode",
+        Shape::Text,
+        "A template by its code, as operators write it: checked against the catalogue before anything is sent.",
+        "template-hello_world+en_US+Anna|12:30",
+    ),
 ];
 
 const MEDIA_FIELDS: &[Field] = &[
@@ -95,7 +101,7 @@ pub(super) const OBJECTS: &[Described] = &[
     Described {
         name: "OutgoingMessage",
         purpose: Purpose::Sent,
-        description: "What is to be sent: exactly one of text, media and template.",
+        description: "What is to be sent: exactly one of text, media, template and shortcode.",
         fields: FIELDS,
     },
     Described {
@@ -119,6 +125,7 @@ pub(super) const OPERATIONS: &[Operation] = &[Operation {
                   customer's last message WhatsApp delivers only templates.",
     status: StatusCode::ACCEPTED,
     location: Some(messages::PATH),
+    records_itself: true,
     ..Operation::create(
         PATH,
         TAG,
@@ -130,7 +137,7 @@ pub(super) const OPERATIONS: &[Operation] = &[Operation {
 }];
 
 /// Reads `to`: a user id has letters and a dot, such as `DE.13491208655302741918`; everything else must be a number.
-fn recipient(value: &Value) -> Result<To, String> {
+pub(super) fn recipient(value: &Value) -> Result<To, String> {
     let Value::String(text) = value else {
         return Err(format!("must be text, not {}", kind(value)));
     };
@@ -156,8 +163,16 @@ fn recipient(value: &Value) -> Result<To, String> {
     }
 }
 
+/// What is to be sent.
+#[derive(Debug)]
+enum Asked {
+    Plain(Outgoing),
+    /// A template's code.
+    Code(String),
+}
+
 /// Reads what is to be sent. Gives nothing where an error was noted.
-fn read(fields: &mut Fields) -> Option<Outgoing> {
+fn read(fields: &mut Fields) -> Option<Asked> {
     const CHOICES: [&str; 4] = ["text", "media", "template", "shortcode"];
     let given: Vec<&str> = CHOICES
         .into_iter()
@@ -169,23 +184,16 @@ fn read(fields: &mut Fields) -> Option<Outgoing> {
         .map(Outgoing::Text);
     let media = fields.nested("media", media);
     let template = fields.nested("template", template);
-    if fields
+    let code = fields
         .optional("shortcode", rules::message_text)
         .flatten()
-        .is_some()
-    {
-        fields.error(
-            "shortcode",
-            "comes with the template catalogue; use template until then",
-        );
-        return None;
-    }
+        .map(Asked::Code);
     match given.as_slice() {
         [] => {
-            fields.error("text", "is required, or media, or template");
+            fields.error("text", "is required, or media, template or shortcode");
             None
         }
-        [_] => text.or(media).or(template),
+        [_] => text.or(media).or(template).map(Asked::Plain).or(code),
         [_, others @ ..] => {
             for other in others {
                 fields.error(other, "cannot be sent in the same message");
@@ -304,10 +312,17 @@ async fn send(call: Call) -> Outcome {
         return Err(fields.incomplete());
     };
     fields.finish()?;
-    let place = Place::of(&what);
-    let message = compose::send(&call.app, phone, &to, what)
-        .await
-        .map_err(|error| refused(error, &place))?;
+    let (place, sent) = match what {
+        Asked::Plain(what) => {
+            let place = Place::of(&what);
+            (place, compose::send(&call.app, phone, &to, what).await)
+        }
+        Asked::Code(code) => {
+            let sent = compose::send_code(&call.app, phone, &to, &code).await;
+            (Place::CODE, sent)
+        }
+    };
+    let message = sent.map_err(|error| refused(error, &place))?;
     messages::one(&call, message).await
 }
 
@@ -318,6 +333,11 @@ struct Place {
 }
 
 impl Place {
+    const CODE: Self = Self {
+        text: "shortcode",
+        whole: "shortcode",
+    };
+
     fn of(what: &Outgoing) -> Self {
         match what {
             Outgoing::Text(_) => Self {
@@ -340,6 +360,15 @@ impl Place {
     }
 }
 
+/// The refusal of a message in which the caller chose nothing but the recipient.
+pub(super) fn refused_whole(error: compose::Error) -> Problem {
+    let place = Place {
+        text: "to",
+        whole: "to",
+    };
+    refused(error, &place)
+}
+
 fn refused(error: compose::Error, place: &Place) -> Problem {
     let (field, message) = match error {
         compose::Error::OwnNumber => ("to", "is one of our own business numbers".to_owned()),
@@ -347,7 +376,7 @@ fn refused(error: compose::Error, place: &Place) -> Problem {
             (place.text, format!("must have at most {limit} characters"))
         }
         compose::Error::Empty => (place.text, "must not be empty".to_owned()),
-        compose::Error::Forbidden(why) => (place.whole, why),
+        compose::Error::Forbidden(why) | compose::Error::Code(why) => (place.whole, why),
         compose::Error::Store(error) => return error.into(),
     };
     Problem::fields(vec![FieldError {
@@ -373,7 +402,8 @@ mod tests {
                 .collect()
         };
         match (what, fields.finish()) {
-            (Some(what), Ok(())) => Ok(what),
+            (Some(Asked::Plain(what)), Ok(())) => Ok(what),
+            (Some(Asked::Code(code)), Ok(())) => Err(vec![("by code".to_owned(), code)]),
             (_, Err(problem)) => Err(errors(problem)),
             (None, Ok(())) => Err(Vec::new()),
         }
@@ -418,6 +448,10 @@ mod tests {
         );
         assert_eq!(
             wrong_field(&json!({ "shortcode": "template-hello_world" })),
+            "by code"
+        );
+        assert_eq!(
+            wrong_field(&json!({ "shortcode": "template-a", "text": "a" })),
             "shortcode"
         );
         assert_eq!(wrong_field(&json!({ "text": null })), "text");

@@ -1,12 +1,14 @@
 //! `waba/phones`: business phone numbers, and their link to a portal.
 
-use std::future::ready;
+use std::{future::ready, time::Duration};
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
+    calling::{self, WishChange},
     fields::{self, Fields, Mode},
+    meta,
     operation::{Call, Conflicts, Described, Field, Operation, Outcome, Parameter, Purpose, Shape},
     page::Page,
     problem::Problem,
@@ -15,9 +17,11 @@ use super::{
     view::View,
 };
 use crate::{
-    portal::LinkError,
+    calling::{address::DEFAULT_PORT, settings::Wish},
+    portal::{LineWish, LinkError},
     registry::{Connection, InstanceState, Part, Phone, Registry},
     store::accounts::{self, PhoneChange, PhoneRemoval},
+    translate::message::Language,
 };
 
 const PATH: &str = "/api/v1/waba/phones";
@@ -28,12 +32,27 @@ const TAG: &str = "Phone numbers";
 pub(super) const WHAT: &str = "number";
 
 /// What the administrators of a portal may change about a number.
-const PORTAL_FIELDS: &[&str] = &["instance", "line", "sms_service", "automatic_texts"];
+const PORTAL_FIELDS: &[&str] = &[
+    "instance",
+    "line",
+    "sms_service",
+    "automatic_texts",
+    "calling",
+    "sip",
+    "sip_hostname",
+    "sip_port",
+    "key_exchange",
+    "callback_permission",
+    "call_icon",
+    "call_hours",
+    "webhook_delivery",
+    "sip_parameters",
+];
 
-/// Port of SIP over TLS (RFC 3261).
-const SIP_PORT: i64 = 5061;
+/// How long a change waits for the first try at Meta, so that most answers tell what came of it.
+pub(super) const FIRST_TRY: Duration = Duration::from_secs(8);
 
-const SWITCH: &[&str] = &["enabled", "disabled"];
+pub(super) const SWITCH: &[&str] = &["enabled", "disabled"];
 
 const FIELDS: &[Field] = &[
     Field::id(),
@@ -77,14 +96,19 @@ const FIELDS: &[Field] = &[
     Field::defaulted(
         "calling",
         Shape::OneOf(SWITCH),
-        "Calls over WhatsApp.",
+        "Calls over WhatsApp. Saved at Meta with the fields below; `calling_status` says how far that is.",
         "disabled",
     ),
-    Field::defaulted("sip", Shape::OneOf(SWITCH), "Calls by SIP.", "disabled"),
+    Field::defaulted(
+        "sip",
+        Shape::OneOf(SWITCH),
+        "Whether calls go to the company's telephone server.",
+        "disabled",
+    ),
     Field::optional(
         "sip_hostname",
         Shape::Text,
-        "Telephone server.",
+        "Telephone server. Scheme, user, path and parameters are taken out; a port in it is taken over.",
         "sip.example.com",
     ),
     Field::defaulted(
@@ -93,6 +117,48 @@ const FIELDS: &[Field] = &[
         "TLS port of the telephone server.",
         "5061",
     ),
+    Field::defaulted(
+        "key_exchange",
+        Shape::OneOf(calling::KEYS),
+        "How the keys of a call's sound are agreed on.",
+        "sdes",
+    ),
+    Field::defaulted(
+        "callback_permission",
+        Shape::OneOf(SWITCH),
+        "Whether customers are asked for permission to call back.",
+        "enabled",
+    ),
+    Field::defaulted(
+        "call_icon",
+        Shape::OneOf(calling::ICON),
+        "Whether customers see the call button.",
+        "shown",
+    ),
+    Field::optional(
+        "call_hours",
+        Shape::Anything,
+        "When calls are taken, in Meta's form: timezone_id, weekly_operating_hours, holiday_schedule; null: always.",
+        "",
+    ),
+    Field::defaulted(
+        "webhook_delivery",
+        Shape::OneOf(SWITCH),
+        "Whether Meta tells of calls that go to the telephone server.",
+        "enabled",
+    ),
+    Field::optional(
+        "sip_parameters",
+        Shape::Anything,
+        "Names and values that Meta puts into the user part of the address it calls (RFC 4904).",
+        "",
+    ),
+    Field::read(
+        "calling_status",
+        Shape::Object("CallingStatus"),
+        "What Meta has of it.",
+        "",
+    ),
     Field::read(
         "connection",
         Shape::OneOf(&["not_linked", "pending", "connected", "error"]),
@@ -100,10 +166,28 @@ const FIELDS: &[Field] = &[
         "connected",
     ),
     Field::nullable("line", Shape::Object("Line"), "The open line.", ""),
+    Field::written(
+        "line",
+        Shape::Whole,
+        "The open line that it is to be on, one that is there on the portal; null gives it its own.",
+        "17",
+    ),
+    Field::optional(
+        "offered_to",
+        Shape::Id,
+        "The portal whose administrators may link it themselves. Linking it offers it to that portal.",
+        "0199f1c2-5555-7a41-9c55-2f0e8b1d6a90",
+    ),
     Field::nullable(
         "error",
         Shape::Object("PhoneError"),
         "What is wrong with it.",
+        "",
+    ),
+    Field::nullable(
+        "meta",
+        Shape::Object("NumberFacts"),
+        "What Meta says about it; null until Meta was asked.",
         "",
     ),
     Field::nullable(
@@ -163,6 +247,19 @@ const ERROR_FIELDS: &[Field] = &[
         "The page that explains it.",
         "",
     ),
+    Field::nullable(
+        "line",
+        Shape::Text,
+        "All of it in one line; only of calls.",
+        "138015: Insufficient messaging limit, details",
+    ),
+    Field::nullable(
+        "fbtrace_id",
+        Shape::Text,
+        "Number under which Meta's support finds the request.",
+        "",
+    ),
+    Field::nullable("at", Shape::Time, "When.", ""),
 ];
 
 pub(super) const OBJECTS: &[Described] = &[
@@ -237,12 +334,13 @@ pub(super) const OPERATIONS: &[Operation] = &[
     },
 ];
 
-fn show(phone: &Phone) -> Value {
+/// A number as a caller sees it; `registry` says what is known of its calls.
+pub(super) fn show(registry: &Registry, language: Language, phone: &Phone) -> Value {
     let linked = phone.instance_id.is_some();
     let line = linked.then(
         || json!({ "id": phone.line_id, "name": phone.line_name, "connector": phone.connector }),
     );
-    json!({
+    let mut shown = json!({
         "id": phone.id,
         "account": phone.account_id,
         "phone": phone.phone,
@@ -250,26 +348,28 @@ fn show(phone: &Phone) -> Value {
         "instance": phone.instance_id,
         "sms_service": phone.sms_service,
         "automatic_texts": phone.automatic_texts,
-        "calling": phone.calling,
-        "sip": phone.sip,
-        "sip_hostname": phone.sip_hostname,
-        "sip_port": phone.sip_port,
         "connection": phone.connection.as_str(),
         "line": line,
+        "offered_to": phone.offered_id,
         "error": phone.error,
+        "meta": meta::number(registry.meta.numbers.get(&phone.id)),
         "paused": phone.paused,
         "created_at": phone.created_at,
-    })
+    });
+    calling::show(registry, language, phone, &mut shown);
+    shown
 }
 
 /// What is asked for: the number's own fields, and the link.
 struct Asked {
     change: PhoneChange,
+    wish: WishChange,
     #[expect(
         clippy::option_option,
         reason = "absent, null and a value are three things"
     )]
     instance: Option<Option<Uuid>>,
+    line: LineWish,
 }
 
 fn read(fields: &mut Fields) -> Asked {
@@ -280,12 +380,15 @@ fn read(fields: &mut Fields) -> Asked {
             phone_number_id: fields.required("phone_id", rules::digits),
             sms_service: fields.with_default("sms_service", false, rules::boolean),
             automatic_texts: fields.with_default("automatic_texts", true, rules::boolean),
-            calling: fields.with_default("calling", "disabled".to_owned(), rules::choice(SWITCH)),
-            sip: fields.with_default("sip", "disabled".to_owned(), rules::choice(SWITCH)),
-            sip_hostname: fields.optional("sip_hostname", rules::hostname),
-            sip_port: fields.with_default("sip_port", SIP_PORT, rules::port),
+            offered_id: fields.optional("offered_to", fields::id),
         },
+        wish: WishChange::read(fields),
         instance: fields.optional("instance", fields::id),
+        line: match fields.optional("line", rules::whole(1, i64::MAX)) {
+            None => LineWish::Unchanged,
+            Some(None) => LineWish::Own,
+            Some(Some(line)) => LineWish::Chosen(line),
+        },
     }
 }
 
@@ -332,6 +435,18 @@ fn conflicts(registry: &View, asked: &Asked, own: Option<Uuid>) -> Conflicts {
             Some(_) => {}
         }
     }
+    if let Some(Some(offered)) = change.offered_id
+        && !registry.instances.contains_key(&offered)
+    {
+        conflicts.push(("offered_to", "does not exist".to_owned()));
+    }
+    let linked_to = asked.instance.unwrap_or_else(|| {
+        own.and_then(|own| registry.phones.get(&own))
+            .and_then(|phone| phone.instance_id)
+    });
+    if linked_to.is_none() && matches!(asked.line, LineWish::Chosen(_)) {
+        conflicts.push(("line", "needs a portal: link the number first".to_owned()));
+    }
     conflicts
 }
 
@@ -349,11 +464,16 @@ fn held_by(registry: &View, phone: &Phone) -> String {
     }
 }
 
-fn one(registry: &Registry, id: Uuid) -> Outcome {
-    registry
-        .phones
-        .get(&id)
-        .map(|phone| show(phone))
+/// One number, as the caller sees it now.
+pub(super) async fn one(call: &Call, id: Uuid) -> Outcome {
+    let registry = call.changed_part(Part::Phone(id)).await?;
+    shown(call, &registry, id)
+}
+
+fn shown(call: &Call, registry: &View, id: Uuid) -> Outcome {
+    let phone = registry.phones.get(&id);
+    phone
+        .map(|phone| show(registry, call.client.language, phone))
         .ok_or_else(|| Problem::unknown(WHAT))
 }
 
@@ -368,17 +488,31 @@ fn list(call: &Call) -> Outcome {
         account.is_none_or(|account| phone.account_id == account)
             && (instance.is_none() || phone.instance_id == instance)
     });
-    Ok(page.of_all(wanted, |phone| phone.id, |phone| show(phone)))
+    let language = call.client.language;
+    Ok(page.of_all(
+        wanted,
+        |phone| phone.id,
+        |phone| show(&registry, language, phone),
+    ))
 }
 
 fn get(call: &Call) -> Outcome {
-    one(&call.registry(), call.id(WHAT)?)
+    shown(call, &call.registry(), call.id(WHAT)?)
 }
 
 async fn create(call: Call) -> Outcome {
     let mut fields = call.fields(FIELDS, Mode::Create)?;
     let asked = read(&mut fields);
     fields.add(conflicts(&call.registry(), &asked, None));
+    let language = call.client.language;
+    fields.add(
+        asked
+            .wish
+            .onto(&Wish::default(), language)
+            .err()
+            .into_iter()
+            .collect(),
+    );
     let change = &asked.change;
     let (Some(account_id), Some(digits), Some(phone_number_id)) =
         (change.account_id, &change.phone, &change.phone_number_id)
@@ -386,7 +520,6 @@ async fn create(call: Call) -> Outcome {
         return Err(fields.incomplete());
     };
     fields.finish()?;
-    let disabled = || "disabled".to_owned();
     let phone = Phone {
         id: call.app.ids.next(),
         account_id,
@@ -395,14 +528,16 @@ async fn create(call: Call) -> Outcome {
         instance_id: None,
         sms_service: change.sms_service.unwrap_or(false),
         automatic_texts: change.automatic_texts.unwrap_or(true),
-        calling: change.calling.clone().unwrap_or_else(disabled),
-        sip: change.sip.clone().unwrap_or_else(disabled),
-        sip_hostname: change.sip_hostname.clone().flatten(),
-        sip_port: change.sip_port.unwrap_or(SIP_PORT),
+        calling: "disabled".to_owned(),
+        sip: "disabled".to_owned(),
+        sip_hostname: None,
+        sip_port: i64::from(DEFAULT_PORT),
         connection: Connection::NotLinked,
         connector: None,
         line_id: None,
         line_name: None,
+        chosen_line_id: None,
+        offered_id: change.offered_id.flatten(),
         error: None,
         paused: None,
         created_at: call.app.clock.now(),
@@ -416,11 +551,12 @@ async fn create(call: Call) -> Outcome {
     call.changed_part(Part::Phone(phone.id)).await?;
     // Linked first, so that what waited for the number finds its portal.
     if let Some(Some(instance)) = asked.instance {
-        link(&call, phone.id, Some(instance)).await?;
+        link(&call, phone.id, Some(instance), asked.line).await?;
     }
     crate::intake::phone_entered(&call.app, &phone.phone_number_id).await?;
     drop(turn);
-    one(&*call.changed_part(Part::Phone(phone.id)).await?, phone.id)
+    calls(&call, &phone, &asked.wish).await?;
+    one(&call, phone.id).await
 }
 
 async fn change(call: Call) -> Outcome {
@@ -432,6 +568,15 @@ async fn change(call: Call) -> Outcome {
     let mut fields = call.fields(FIELDS, Mode::Change)?;
     let asked = read(&mut fields);
     fields.add(conflicts(&registry, &asked, Some(id)));
+    let base = &calling::of(&registry, before).wish;
+    fields.add(
+        asked
+            .wish
+            .onto(base, call.client.language)
+            .err()
+            .into_iter()
+            .collect(),
+    );
     fields.finish()?;
     let turn = call.app.intake.turn().await;
     if let Err(error) = accounts::change_phone(&call.app.store, id, &asked.change).await {
@@ -458,14 +603,39 @@ async fn change(call: Call) -> Outcome {
                 .sms_service
                 .is_some_and(|service| service != before.sms_service));
     // Naming the portal that it is linked to already puts right what went wrong there since.
-    if asked.instance.is_some() || published_anew {
-        link(&call, id, linked_to).await?;
+    if asked.instance.is_some() || published_anew || asked.line != LineWish::Unchanged {
+        link(&call, id, linked_to, asked.line).await?;
+        // Whoever takes a number away from a portal takes the offer away too, except a person of that portal.
+        let unlinked = linked_to.is_none() && call.caller.user().is_some();
+        if unlinked && asked.change.offered_id.is_none() {
+            let change = PhoneChange {
+                offered_id: Some(None),
+                ..PhoneChange::default()
+            };
+            accounts::change_phone(&call.app.store, id, &change).await?;
+        }
     }
-    one(&*call.changed_part(Part::Phone(id)).await?, id)
+    calls(&call, before, &asked.wish).await?;
+    one(&call, id).await
 }
 
-async fn link(call: &Call, phone: Uuid, instance: Option<Uuid>) -> Result<(), Problem> {
-    crate::portal::link(&call.app, phone, instance)
+/// Chooses what was asked about calls, and waits for the first try at Meta.
+async fn calls(call: &Call, phone: &Phone, wish: &WishChange) -> Result<(), Problem> {
+    let Some(version) = calling::choose(call, phone, wish).await? else {
+        return Ok(());
+    };
+    call.changed_part(Part::Phone(phone.id)).await?;
+    crate::calling::tried(&call.app, phone.id, version, FIRST_TRY).await;
+    Ok(())
+}
+
+pub(super) async fn link(
+    call: &Call,
+    phone: Uuid,
+    instance: Option<Uuid>,
+    line: LineWish,
+) -> Result<(), Problem> {
+    crate::portal::link(&call.app, phone, instance, line)
         .await
         .map_err(|error| match error {
             LinkError::UnknownPhone => Problem::unknown(WHAT),
@@ -473,6 +643,10 @@ async fn link(call: &Call, phone: Uuid, instance: Option<Uuid>) -> Result<(), Pr
             LinkError::Uninstalled => {
                 Problem::field("instance", "is no longer installed on its portal")
             }
+            LinkError::LineTaken(holder) => Problem::field(
+                "line",
+                format!("is the line of the number {holder} already"),
+            ),
             LinkError::Store(error) => error.into(),
         })
 }

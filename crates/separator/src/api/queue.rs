@@ -8,6 +8,7 @@ use super::{
     page::Page,
     problem::Problem,
     rule::Rule,
+    rules,
 };
 use crate::{
     registry::{InstanceState, Registry},
@@ -23,6 +24,9 @@ const TAG: &str = "Queue";
 
 /// What problems call it.
 const WHAT: &str = "dead letter";
+
+/// Dead letters that one call delivers again at most.
+const MOST_REPLAYS: usize = 1000;
 
 /// Dead letters that the overview shows.
 const SHOWN: usize = 20;
@@ -137,7 +141,55 @@ const DEAD_LETTER_FIELDS: &[Field] = &[
     ),
 ];
 
+const REPLAY_FIELDS: &[Field] = &[
+    Field::optional(
+        "ids",
+        Shape::Anything,
+        "Only these: a list of at most 1000 ids. Nothing else can be given beside it.",
+        "[\"0199f1c2-7777-7a41-9c55-2f0e8b1d6a90\"]",
+    ),
+    Field::optional(
+        "phone",
+        Shape::Id,
+        "Only of this number.",
+        "0199f1c2-3333-7a41-9c55-2f0e8b1d6a90",
+    ),
+    Field::optional(
+        "side",
+        Shape::OneOf(SIDES),
+        "Only those that should have gone there.",
+        "portal",
+    ),
+];
+
+const REPLAYED_FIELDS: &[Field] = &[
+    Field::read(
+        "replayed",
+        Shape::Whole,
+        "How many wait in the queue again.",
+        "12",
+    ),
+    Field::read(
+        "more",
+        Shape::Boolean,
+        "Whether there may be more; a call takes 1000 at most.",
+        "false",
+    ),
+];
+
 pub(super) const OBJECTS: &[Described] = &[
+    Described {
+        name: "ReplayFilter",
+        purpose: Purpose::Sent,
+        description: "Which dead letters are to be delivered again. Everything given must hold.",
+        fields: REPLAY_FIELDS,
+    },
+    Described {
+        name: "Replayed",
+        purpose: Purpose::Shown,
+        description: "What became of the dead letters that were to be delivered again.",
+        fields: REPLAYED_FIELDS,
+    },
     Described {
         name: "Queue",
         purpose: Purpose::Shown,
@@ -182,6 +234,18 @@ pub(super) const OPERATIONS: &[Operation] = &[
         ..Operation::list(DEAD_LETTERS, TAG, "DeadLetter", Rule::Users, |call| {
             Box::pin(list(call))
         })
+    },
+    Operation {
+        summary: "Deliver dead letters again",
+        description: "All that fit the filter, the oldest first; without a filter all there are, 1000 in a call at most.",
+        body: Some("ReplayFilter"),
+        ..Operation::act(
+            "/api/v1/queue/dead_letters/replay",
+            TAG,
+            "Replayed",
+            Rule::Users,
+            |call| Box::pin(replay_all(call)),
+        )
     },
     Operation {
         summary: "Deliver a dead letter again",
@@ -309,6 +373,43 @@ async fn replay(call: Call) -> Outcome {
         return Err(Problem::unknown(WHAT));
     }
     Ok(show_dead_letter(&letter))
+}
+
+/// Replays dead letters, selected ones or all of a filter.
+async fn replay_all(call: Call) -> Outcome {
+    let mut fields = call.optional_fields(&[])?;
+    let (store, reach) = (&call.app.store, call.reach());
+    let mut replayed = 0;
+    if fields.has("ids") {
+        let ids = fields.required("ids", rules::ids(MOST_REPLAYS));
+        fields.finish()?;
+        let mut ids = ids.unwrap_or_default();
+        ids.sort_unstable();
+        for id in ids {
+            let known = browse::dead_letter(store, &reach, id).await?.is_some();
+            if known && crate::deliver::replay_dead_letter(&call.app, id).await? {
+                replayed += 1;
+            }
+        }
+        return Ok(json!({ "replayed": replayed, "more": false }));
+    }
+    let phone = fields.optional("phone", fields::id).flatten();
+    let side = fields.optional("side", rules::choice(SIDES)).flatten();
+    fields.finish()?;
+    let window = Window {
+        below: None,
+        limit: MOST_REPLAYS,
+    };
+    let mut letters = browse::dead_letters(store, &reach, phone, window).await?;
+    let more = letters.len() == MOST_REPLAYS;
+    letters.reverse();
+    for letter in letters {
+        let wanted = side.as_ref().is_none_or(|side| *side == letter.side);
+        if wanted && crate::deliver::replay_dead_letter(&call.app, letter.id).await? {
+            replayed += 1;
+        }
+    }
+    Ok(json!({ "replayed": replayed, "more": more }))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::fields::kind;
-use crate::secret::Secret;
+use crate::{secret::Secret, time::Millis};
 
 fn string(value: &Value) -> Result<&str, String> {
     value
@@ -109,6 +109,44 @@ pub(super) fn digits(value: &Value) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// A list of ids of Meta's, each once, at most 200.
+pub(super) fn digits_list(value: &Value) -> Result<Vec<String>, String> {
+    let Some(list) = value.as_array() else {
+        return Err(format!("must be a list of ids, not {}", kind(value)));
+    };
+    if list.len() > 200 {
+        return Err("must have at most 200 ids".to_owned());
+    }
+    let mut ids = Vec::with_capacity(list.len());
+    for (index, value) in list.iter().enumerate() {
+        let id = digits(value).map_err(|message| format!("[{index}] {message}"))?;
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    Ok(ids)
+}
+
+/// PINs by phone number id: `{"106540352242922": "123456"}`.
+pub(super) fn pins(value: &Value) -> Result<Vec<(String, Secret)>, String> {
+    let Some(object) = value.as_object() else {
+        return Err(format!(
+            "must be an object of phone number ids and PINs, not {}",
+            kind(value)
+        ));
+    };
+    let six = |pin: &str| pin.len() == 6 && pin.bytes().all(|byte| byte.is_ascii_digit());
+    let mut pins = Vec::with_capacity(object.len());
+    for (id, pin) in object {
+        let id = digits(&Value::String(id.clone()))?;
+        match pin.as_str().map(str::trim) {
+            Some(pin) if six(pin) => pins.push((id, Secret::new(pin))),
+            _ => return Err(format!("must have six digits for the number {id}")),
+        }
+    }
+    Ok(pins)
+}
+
 /// Bitrix24's id of an application, such as `local.5d9a7b1b6a1a55.12345678` or `app.5d9a7b1b6a1a55.12345678`.
 pub(super) fn client_id(value: &Value) -> Result<String, String> {
     let text = string(value)?.trim();
@@ -119,6 +157,17 @@ pub(super) fn client_id(value: &Value) -> Result<String, String> {
         );
     }
     Ok(text.to_owned())
+}
+
+/// The host of a portal as people write it: with or without `https://` and a slash at its end.
+pub(super) fn portal(value: &Value) -> Result<String, String> {
+    let text = string(value)?.trim().to_ascii_lowercase();
+    let host = ["https://", "http://"]
+        .into_iter()
+        .find_map(|scheme| text.strip_prefix(scheme))
+        .unwrap_or(&text);
+    domain(&Value::from(host.trim_end_matches('/')))
+        .map_err(|_| "must be the portal's address, such as acme.bitrix24.com".to_owned())
 }
 
 /// A phone number: 7 to 15 digits with the country code once blanks, `+`, `-`, `.` and brackets are gone (E.164).
@@ -141,7 +190,34 @@ pub(super) fn phone(value: &Value) -> Result<String, String> {
     }
 }
 
+/// An e-mail address, in lower case.
+pub(super) fn email(value: &Value) -> Result<String, String> {
+    crate::users::valid_email(string(value)?)
+        .map_err(|_| "must be an e-mail address, such as anna@example.com".to_owned())
+}
+
+/// A moment, RFC 3339.
+pub(super) fn time(value: &Value) -> Result<Millis, String> {
+    string(value)?
+        .parse()
+        .map_err(|_| "must be a time such as 2026-11-23T04:47:32Z".to_owned())
+}
+
 /// Yes or no.
+/// A list of ids of ours, at least one and at most `most`.
+pub(super) fn ids(most: usize) -> impl Fn(&Value) -> Result<Vec<uuid::Uuid>, String> {
+    move |value| {
+        let wrong = || format!("must be a list of 1 to {most} ids");
+        let list = value
+            .as_array()
+            .filter(|list| (1..=most).contains(&list.len()))
+            .ok_or_else(wrong)?;
+        list.iter()
+            .map(|id| id.as_str().and_then(|id| id.parse().ok()).ok_or_else(wrong))
+            .collect()
+    }
+}
+
 pub(super) fn boolean(value: &Value) -> Result<bool, String> {
     value
         .as_bool()
@@ -182,16 +258,6 @@ pub(super) fn link(value: &Value) -> Result<Url, String> {
     match Url::parse(string(value)?.trim()) {
         Ok(url) if matches!(url.scheme(), "https" | "http") && url.has_host() => Ok(url),
         _ => Err("must be an address such as https://example.com/price-list.pdf".to_owned()),
-    }
-}
-
-/// A host name or an IP address, lower case.
-pub(super) fn hostname(value: &Value) -> Result<String, String> {
-    let host = string(value)?.trim().to_ascii_lowercase();
-    if is_host(&host) {
-        Ok(host)
-    } else {
-        Err("must be a host name such as sip.example.com".to_owned())
     }
 }
 

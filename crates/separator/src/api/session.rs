@@ -258,7 +258,7 @@ fn show(call: &Call, kind: &str, user: Value, portal: Value) -> Value {
         "kind": kind,
         "user": user,
         "portal": portal,
-        "sandbox": call.app.settings.sandbox,
+        "sandbox": call.app.settings.sandbox.is_some(),
         "version": env!("CARGO_PKG_VERSION"),
     })
 }

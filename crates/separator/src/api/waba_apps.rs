@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{
     fields::{self, Fields, Mode},
+    meta,
     operation::{Call, Conflicts, Described, Field, Operation, Outcome, Purpose, Shape},
     page::Page,
     problem::Problem,
@@ -15,10 +16,11 @@ use super::{
     view::View,
 };
 use crate::{
-    account,
+    account::{self, login, webhook},
     identifiers::Chance,
     registry::{Registry, WabaApp},
     store::accounts::{self, WabaAppChange},
+    translate::message::Language,
 };
 
 const PATH: &str = "/api/v1/waba/apps";
@@ -82,6 +84,18 @@ const FIELDS: &[Field] = &[
         "Whether every callback is kept under /events, for debugging.",
         "false",
     ),
+    Field::nullable(
+        "token",
+        Shape::Object("TokenHealth"),
+        "How its access token is; null where it has none.",
+        "",
+    ),
+    Field::read(
+        "redirect_url",
+        Shape::Address,
+        "Address to be entered at Meta among the Valid OAuth Redirect URIs, for the login at Facebook.",
+        "https://separator.example.com/waba/callback/",
+    ),
     Field::read(
         "verify_token",
         Shape::Text,
@@ -137,12 +151,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
     },
 ];
 
-fn show(app: &WabaApp, registry: &Registry) -> Value {
-    let base = registry
-        .sites
-        .get(&app.site_id)
-        .map(crate::registry::Site::base_url)
-        .unwrap_or_default();
+fn show(app: &WabaApp, registry: &Registry, language: Language) -> Value {
+    let site = registry.sites.get(&app.site_id);
     json!({
         "id": app.id,
         "site": app.site_id,
@@ -152,8 +162,10 @@ fn show(app: &WabaApp, registry: &Registry) -> Value {
         "has_access_token": app.access_token.is_some(),
         "config_id": app.config_id,
         "events": app.events,
+        "token": meta::token_of_app(app, registry, language),
+        "redirect_url": site.map(login::redirect_uri).unwrap_or_default(),
         "verify_token": app.verify_token,
-        "callback_url": format!("{base}/api/waba/?app_id={}", app.client_id),
+        "callback_url": site.map(|site| webhook::callback_url(site, app)).unwrap_or_default(),
         "created_at": app.created_at,
     })
 }
@@ -206,11 +218,11 @@ fn conflicts(registry: &View, change: &WabaAppChange, own: Option<Uuid>) -> Conf
     conflicts
 }
 
-fn one(registry: &Registry, id: Uuid) -> Outcome {
+fn one(registry: &Registry, id: Uuid, language: Language) -> Outcome {
     registry
         .waba_apps
         .get(&id)
-        .map(|app| show(app, registry))
+        .map(|app| show(app, registry, language))
         .ok_or_else(|| Problem::unknown(WHAT))
 }
 
@@ -222,12 +234,12 @@ fn list(call: &Call) -> Outcome {
     Ok(page.of_all(
         registry.waba_apps.values(),
         |app| app.id,
-        |app| show(app, &registry),
+        |app| show(app, &registry, call.client.language),
     ))
 }
 
 fn get(call: &Call) -> Outcome {
-    one(&call.registry(), call.id(WHAT)?)
+    one(&call.registry(), call.id(WHAT)?, call.client.language)
 }
 
 async fn create(call: Call) -> Outcome {
@@ -258,13 +270,13 @@ async fn create(call: Call) -> Outcome {
             .refused(error, |registry| conflicts(registry, &change, None))
             .await);
     }
-    one(&*call.changed().await?, app.id)
+    one(&*call.changed().await?, app.id, call.client.language)
 }
 
 async fn change(call: Call) -> Outcome {
     let id = call.id(WHAT)?;
     let registry = call.registry();
-    one(&registry, id)?;
+    one(&registry, id, call.client.language)?;
     let mut fields = call.fields(FIELDS, Mode::Change)?;
     let change = read(&mut fields);
     fields.add(conflicts(&registry, &change, Some(id)));
@@ -278,9 +290,10 @@ async fn change(call: Call) -> Outcome {
     }
     call.changed().await?;
     if change.access_token.is_some() || change.client_secret.is_some() {
+        account::token_changed(&call.app, id).await?;
         account::resume_all(&call.app, id).await?;
     }
-    one(&call.registry(), id)
+    one(&call.registry(), id, call.client.language)
 }
 
 async fn delete(call: Call) -> Outcome {
@@ -299,6 +312,7 @@ async fn delete(call: Call) -> Outcome {
     if !accounts::delete_waba_app(&call.app.store, id).await? {
         return Err(Problem::unknown(WHAT));
     }
+    account::token_changed(&call.app, id).await?;
     call.changed().await?;
     Ok(Value::Null)
 }

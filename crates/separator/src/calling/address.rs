@@ -54,7 +54,7 @@ impl fmt::Display for Address {
 
 /// Which of the two fields is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
+pub enum Field {
     /// The host.
     Host,
     /// The port.
@@ -78,10 +78,10 @@ pub enum AddressError {
 
 impl AddressError {
     /// The field it is about.
-    pub fn part(&self) -> Part {
+    pub fn field(&self) -> Field {
         match self {
-            Self::Port | Self::TwoPorts(..) => Part::Port,
-            _ => Part::Host,
+            Self::Port | Self::TwoPorts(..) => Field::Port,
+            _ => Field::Host,
         }
     }
 
@@ -120,6 +120,11 @@ impl AddressError {
 
 /// Puts into one form what was entered as host, and as port where there is a field for it (empty counts as none).
 pub fn normalise(host: &str, port: Option<&str>) -> Result<Address, AddressError> {
+    normalise_with(host, port, DEFAULT_PORT)
+}
+
+/// The same, with another port where neither names one.
+pub fn normalise_with(host: &str, port: Option<&str>, usual: u16) -> Result<Address, AddressError> {
     let given_port = match port.map(str::trim) {
         None | Some("") => None,
         Some(text) => Some(read_port(text)?),
@@ -140,7 +145,7 @@ pub fn normalise(host: &str, port: Option<&str>) -> Result<Address, AddressError
         (Some(named), Some(given)) if named != given => {
             return Err(AddressError::TwoPorts(named, given));
         }
-        (named, given) => named.or(given).unwrap_or(DEFAULT_PORT),
+        (named, given) => named.or(given).unwrap_or(usual),
     };
     let (host, readable) = read_host(host)?;
     Ok(Address {
@@ -338,8 +343,8 @@ mod tests {
         for port in ["0", "65536", "-1", "abc", "5061.5", "+5061", "5061x"] {
             let error = normalise("example.com", Some(port)).unwrap_err();
             assert_eq!(
-                (error.part(), &error),
-                (Part::Port, &AddressError::Port),
+                (error.field(), &error),
+                (Field::Port, &AddressError::Port),
                 "{port}"
             );
             assert_eq!(
@@ -380,8 +385,8 @@ mod tests {
     fn case_05_two_different_ports_are_refused() {
         let error = normalise("example.com:5081", Some("5071")).unwrap_err();
         assert_eq!(
-            (error.part(), &error),
-            (Part::Port, &AddressError::TwoPorts(5081, 5071))
+            (error.field(), &error),
+            (Field::Port, &AddressError::TwoPorts(5081, 5071))
         );
         assert!(
             error

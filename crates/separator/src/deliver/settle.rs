@@ -18,8 +18,10 @@ use crate::{
     store::{
         self,
         conversations::{self, Alias, AliasKind},
+        held::{self, Held},
         lanes::{self, Claimed, Ending, NewTask, Priority, Side, Task},
         messages::{self, Change, Journey, MessageError, State},
+        orders::{self, News},
     },
     time::Millis,
 };
@@ -36,6 +38,8 @@ pub(super) struct Settled {
     pub chat: Option<(Uuid, i64, Option<String>)>,
     /// The id that Meta gave for the recipient, where it differs from what is known.
     pub alias: Option<(Uuid, String)>,
+    /// The message, where it leaves its lane to wait for its customer.
+    pub held: Option<Held>,
     /// Whether somebody must be called: a message was given up although nobody refused it.
     pub alarm: bool,
 }
@@ -49,6 +53,7 @@ impl Settled {
             tasks: Vec::new(),
             chat: None,
             alias: None,
+            held: None,
             alarm: false,
         }
     }
@@ -261,6 +266,11 @@ async fn write(app: &App, started: &[Uuid], settled: &[Settled]) -> Result<(), s
         .filter_map(|one| one.change.clone())
         .collect();
     messages::change(&mut tx, changes);
+    let held: Vec<Held> = settled.iter().filter_map(|one| one.held.clone()).collect();
+    for held in &held {
+        conversations::close_window(&mut tx, held.conversation, held.held_at);
+    }
+    held::insert(&mut tx, &held);
     let mut endings: Vec<(&Claimed, Ending)> = settled
         .iter()
         .map(|one| (&one.row, one.ending.clone()))
@@ -270,8 +280,27 @@ async fn write(app: &App, started: &[Uuid], settled: &[Settled]) -> Result<(), s
     lanes::settle(&mut tx, &endings, now);
     let mut tasks: Vec<NewTask> = settled.iter().flat_map(|one| one.tasks.clone()).collect();
     confirm_at_once(&mut tx, &mut tasks, now).await?;
+    let news: Vec<News> = settled.iter().filter_map(news).collect();
+    if !news.is_empty() {
+        tasks.extend(orders::follow(&mut tx, &news, now, &app.ids).await?);
+    }
     lanes::enqueue(&mut tx, &tasks);
     tx.commit().await
+}
+
+/// What Bitrix24 may want to hear of a try towards Meta.
+fn news(settled: &Settled) -> Option<News> {
+    let ordered = matches!(settled.row.origin.as_deref(), Some("sms" | "robot"));
+    let change = settled
+        .change
+        .as_ref()
+        .filter(|_| ordered && settled.row.side == Side::Meta)?;
+    let failed = change.state == Some(State::Failed);
+    (failed || change.wamid.is_some()).then(|| News {
+        message: change.id,
+        state: change.state.filter(|_| failed),
+        error: change.error.clone(),
+    })
 }
 
 /// A send whose answer was lost waits for a status; where one came while this was being written, it waits for nothing.
@@ -306,7 +335,7 @@ async fn look_at_once(
 }
 
 /// A confirmation waits for Meta's `sent`, at most 40 seconds; where `sent` came before the answer it waits for nothing.
-/// What failed already is not confirmed.
+/// What failed already, or waits for its customer, is not confirmed.
 async fn confirm_at_once(
     tx: &mut store::Transaction,
     tasks: &mut Vec<NewTask>,
@@ -320,14 +349,14 @@ async fn confirm_at_once(
     if confirming.is_empty() {
         return Ok(());
     }
-    let states = messages::states(tx, &confirming).await?;
+    let states = held::states(tx, &confirming).await?;
     tasks.retain_mut(|task| {
         if !matches!(task.task, Task::Confirm(_)) {
             return true;
         }
         match states.get(&task.lane) {
-            Some(State::Failed) => false,
-            Some(State::Sent | State::Delivered | State::Read) => {
+            Some((State::Failed, _) | (_, true)) => false,
+            Some((State::Sent | State::Delivered | State::Read, false)) => {
                 task.due_at = now;
                 true
             }

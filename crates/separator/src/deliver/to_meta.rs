@@ -106,9 +106,10 @@ pub(super) async fn run(
             && flights.len() < MOST_SENDS
         {
             match claim(&app, phone, &busy, MOST_SENDS - flights.len()).await {
-                Ok((rows, next_due)) => {
+                Ok((rows, held, next_due)) => {
                     again_at = again_at.min(next_due.unwrap_or(again_at));
-                    let (ready, waiting, wait) = choose(&app, rows, &mut limits, begun);
+                    let (ready, mut waiting, wait) = choose(&app, rows, &mut limits, begun);
+                    waiting.extend(held);
                     if let Some(wait) = wait {
                         again_at = again_at.min(app.clock.now() + wait);
                     }

@@ -21,10 +21,16 @@ use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use self::{call::call, judge::give_up, look_up::look_up, plan::plan};
+use self::{
+    call::call,
+    judge::{failed_call, give_up},
+    look_up::look_up,
+    plan::plan,
+};
 use super::{
     outcome,
     pace::Pace,
+    report::{self, Told},
     settle::{self, Settled, settle},
 };
 use crate::{
@@ -58,6 +64,7 @@ enum Kind {
     Update,
     Delete,
     Confirm,
+    Report,
 }
 
 /// How the portal took the last calls.
@@ -295,6 +302,21 @@ async fn fly(
         let mut settled = Vec::new();
         for row in rows {
             settled.push(look_up(&app, &instance, &phone, &pace, row).await);
+        }
+        settled
+    } else if kind == Kind::Report {
+        let mut settled = Vec::new();
+        for row in rows {
+            match report::tell(&app, &instance, &pace, row).await {
+                Told::Settled(one) => settled.push(*one),
+                Told::Failed(row, error, why) => {
+                    let rows = vec![*row];
+                    settled.extend(
+                        failed_call(&app, &instance, &phone, &pace, rows, &error, &why, &mut cut)
+                            .await,
+                    );
+                }
+            }
         }
         settled
     } else {

@@ -3,14 +3,17 @@
 use bitrix24::events::{ConnectorMessage, ConnectorMessages, Dialogs, Event, EventData};
 
 use super::{
+    codes, hold,
     known::operator_deed,
     work::{SetupChange, Work},
+    wrap,
 };
 use crate::{
     registry::{Connection, Instance, Phone, PhoneError},
     store::{
         conversations::Conversation,
         events::State as KeptState,
+        held::Held,
         lanes::{Confirmation, Task},
         media::{NewMedia, Source as MediaSource},
         messages::{Direction, NewMessage, State},
@@ -120,6 +123,8 @@ pub(super) fn apply(work: &mut Work<'_>, receipt: &Receipt, event: &Event) {
         EventData::Malformed { why, .. } => {
             work.keep(KeptState::NotUnderstood, format!("{}: {why}", event.name));
         }
+        // Asked for only because it shows the application token, which the door has looked at.
+        EventData::Other(_) if event.name == bitrix24::event_handlers::TEST_EVENT => {}
         EventData::Other(_) => work.keep(KeptState::Recorded, format!("event {}", event.name)),
     }
 }
@@ -201,7 +206,24 @@ fn reply(
         work.count("automatic_text_kept_inside");
         return;
     }
+    if let Some(reading) = from_bitrix::code(message) {
+        codes::reply(
+            work,
+            receipt,
+            phone,
+            conversation,
+            messages,
+            message,
+            reading,
+        );
+        return;
+    }
     let reply = from_bitrix::read(message);
+    let open = conversation.takes_everything(work.now);
+    if open {
+        // What waited goes first.
+        work.release(conversation);
+    }
     let context = reply
         .quote
         .as_ref()
@@ -211,6 +233,7 @@ fn reply(
         return;
     }
     let last = reply.parts.len() - 1;
+    let mut held = Vec::new();
     for (index, part) in reply.parts.into_iter().enumerate() {
         work.count("reply");
         // Bitrix24 counts only the first confirmation, so it goes with the last part.
@@ -265,6 +288,10 @@ fn reply(
             "event of Bitrix24, token verified, on disk; line {}, message {}",
             messages.line.0, message.im_message_id
         );
+        let mut journey = work.journey(receipt, None, &detail);
+        if !open {
+            journey.step(work.now, hold::WAITS, None);
+        }
         let new = NewMessage {
             id,
             phone: phone.id,
@@ -279,10 +306,24 @@ fn reply(
             im: Some((message.im_chat_id, message.im_message_id)),
             media,
             created_at: receipt.received_at,
-            journey: work.journey(receipt, None, &detail),
+            journey,
         };
         work.add_message(new);
-        work.tell_customer(conversation.into(), id, media, task);
+        if open {
+            work.tell_customer(conversation.into(), id, media, task);
+        } else {
+            held.push(Held {
+                message: id,
+                conversation: conversation.id,
+                phone: phone.id,
+                media,
+                held_at: work.now,
+                task,
+            });
+        }
+    }
+    if !open {
+        wrap::outside(work, phone, conversation, held);
     }
 }
 

@@ -6,7 +6,9 @@ use whatsapp::webhook::{
 };
 
 use super::{
+    hold,
     known::inbound_deed,
+    news,
     work::{Lane, Named, Work},
 };
 use crate::{
@@ -17,6 +19,7 @@ use crate::{
         lanes::{Side, Task},
         media::{NewMedia, Source as MediaSource},
         messages::{Change, Direction, Facts, Journey, MessageError, NewMessage, State},
+        orders::News,
         receipts::Receipt,
     },
     time::Millis,
@@ -34,20 +37,27 @@ pub(super) fn apply(work: &mut Work<'_>, receipt: &Receipt, callback: &Callback)
     }
     for change in &callback.changes {
         match &change.kind {
-            ChangeKind::Messages(value) => apply_value(work, receipt, value, false),
-            ChangeKind::Echoes(value) => apply_value(work, receipt, value, true),
+            ChangeKind::Messages(value) => {
+                apply_value(work, receipt, &change.entry_id, value, false);
+            }
+            ChangeKind::Echoes(value) => {
+                apply_value(work, receipt, &change.entry_id, value, true);
+            }
             ChangeKind::Template(_)
             | ChangeKind::Account(_)
             | ChangeKind::Number(_)
-            | ChangeKind::Other => {
-                work.count("other_field");
-                work.keep(KeptState::Recorded, format!("field {}", change.field));
-            }
+            | ChangeKind::Other => news::apply(work, receipt, change),
         }
     }
 }
 
-fn apply_value(work: &mut Work<'_>, receipt: &Receipt, value: &MessagesValue, echoes: bool) {
+fn apply_value(
+    work: &mut Work<'_>,
+    receipt: &Receipt,
+    waba_id: &str,
+    value: &MessagesValue,
+    echoes: bool,
+) {
     let Some(phone_number_id) = value.phone_number_id.as_deref() else {
         work.keep(
             KeptState::NotUnderstood,
@@ -57,7 +67,7 @@ fn apply_value(work: &mut Work<'_>, receipt: &Receipt, value: &MessagesValue, ec
     };
     let registry = work.registry;
     let Some(phone) = registry.phone_by_number_id(phone_number_id) else {
-        work.keep_for(phone_number_id);
+        work.keep_for(phone_number_id, waba_id);
         return;
     };
     if registry
@@ -453,6 +463,17 @@ fn apply_status(work: &mut Work<'_>, receipt: &Receipt, phone: &Phone, status: &
         work.count("duplicate");
         return;
     }
+    if state == Some(State::Failed) && hold::says_closed(status) && hold::waits(&facts.origin) {
+        // What is said about an earlier try is over: the message waits already, or is on its way again.
+        let of_this_try = facts.wamid.as_ref().is_none_or(|wamid| *wamid == status.id);
+        if new_fact && of_this_try && !hold::heard(facts, status) {
+            facts.journey.push_str(&hold::told(status));
+            let facts = facts.clone();
+            work.due.push((Side::Meta, phone.id, facts.conversation));
+            hold::again(work, receipt, phone, &facts, status);
+        }
+        return;
+    }
     facts.journey.push_str(&marker);
     let before = facts.state;
     if new_fact && let Some(state) = state {
@@ -490,6 +511,13 @@ fn apply_status(work: &mut Work<'_>, receipt: &Receipt, phone: &Phone, status: &
         at: work.now,
         journey,
     });
+    if matches!(facts.origin.as_str(), "sms" | "robot") {
+        work.news.push(News {
+            message: facts.id,
+            state,
+            error: work.changes.last().and_then(|change| change.error.clone()),
+        });
+    }
     learn_recipient(work, phone, &facts, status);
     if matches!(before, State::Queued | State::Unknown) {
         // Where its answer was lost, its lane need not wait any longer.
@@ -498,6 +526,7 @@ fn apply_status(work: &mut Work<'_>, receipt: &Receipt, phone: &Phone, status: &
     match state {
         Some(State::Failed) if new_fact => failed(work, phone, &facts, status),
         Some(State::Sent | State::Delivered | State::Read) => {
+            work.proven.insert(phone.id);
             work.due.push((Side::Portal, phone.id, facts.id));
         }
         _ => {}

@@ -6,14 +6,21 @@ use bitrix24::events::EventData;
 use uuid::Uuid;
 use whatsapp::webhook::{ChangeKind, MessagesValue, Status};
 
-use super::Parsed;
+use super::{
+    Parsed,
+    orders::{self, Asked},
+};
 use crate::{
     person::canonical,
+    registry::Registry,
     store::{
-        Error, Store,
+        self, Error, Store, catalogue,
         conversations::{self, Alias, AliasKind, Conversation, Deed, Person},
+        held::Held,
         messages::{self, Facts, Retold},
+        receipts::Receipt,
     },
+    time::Millis,
     translate,
 };
 
@@ -65,6 +72,12 @@ pub(crate) struct Known {
     by_wamid: HashMap<(Uuid, String), Uuid>,
     /// The last messages of conversations in which an operator quoted something, newest first.
     pub latest: HashMap<Uuid, Vec<Facts>>,
+    /// What waits in each conversation for its customer, in order.
+    pub held: HashMap<Uuid, Vec<Held>>,
+    /// The templates that codes name, by number.
+    pub templates: catalogue::ByPhone,
+    /// All that can be sent, by number, where an operator wrote outside the 24 hours.
+    pub approved: catalogue::ByPhone,
 }
 
 #[derive(Default)]
@@ -75,10 +88,19 @@ struct Questions {
     messages: Vec<Uuid>,
     chats: Vec<String>,
     quoting: HashSet<String>,
+    /// Chats in which operators wrote, and the names of templates in their codes.
+    written: HashMap<String, Vec<String>>,
+    /// Numbers and the names of templates in what Bitrix24 wants sent.
+    ordered: Vec<(Uuid, String)>,
+    /// Numbers that may have to send a plain text in a template.
+    wrapped: Vec<Uuid>,
+    /// Whether something came that may set free what waits, or has to wait behind it.
+    waiting: bool,
 }
 
 impl Questions {
     fn ask_meta(&mut self, value: &MessagesValue) {
+        self.waiting |= !value.messages.is_empty();
         let phone_number_id = value.phone_number_id.as_deref().unwrap_or_default();
         for message in value.messages.iter().flatten() {
             self.deeds.push(inbound_deed(phone_number_id, &message.id));
@@ -125,6 +147,23 @@ impl Questions {
         }
     }
 
+    /// `bare` is a text that may begin with a template's name.
+    fn ask_order(&mut self, asked: Option<Asked<'_>>, bare: Option<&str>) {
+        let Some(asked) = asked else {
+            return;
+        };
+        self.aliases.extend(asked.to.as_deref().map(canonical));
+        let phone = asked.phone.id;
+        if let Some(name) = asked.body.template() {
+            self.ordered.push((phone, name.to_owned()));
+        } else if let Some(text) = bare {
+            if let Some(Ok(code)) = translate::code::parse_bare(text) {
+                self.ordered.push((phone, code.name));
+            }
+            self.wrapped.push(phone);
+        }
+    }
+
     fn ask_bitrix(&mut self, event: &bitrix24::events::Event) {
         let member_id = &event.auth.member_id;
         match &event.data {
@@ -140,6 +179,13 @@ impl Questions {
                     ));
                     self.chats.push(message.chat_id.clone());
                     self.wamids.extend(message.external_ids.iter().cloned());
+                    if let EventData::MessageAdd(_) = &event.data {
+                        self.waiting = true;
+                        let names = self.written.entry(message.chat_id.clone()).or_default();
+                        if let Some(Ok(code)) = translate::from_bitrix::code(message) {
+                            names.push(code.name);
+                        }
+                    }
                     if translate::from_bitrix::read(message).quote.is_some() {
                         self.quoting.insert(message.chat_id.clone());
                     }
@@ -161,9 +207,15 @@ impl Questions {
 
 impl Known {
     /// Reads all that the receipts speak of.
-    pub(crate) async fn load(store: &Store, parsed: &[Parsed]) -> Result<Self, Error> {
+    pub(crate) async fn load(
+        store: &Store,
+        registry: &Registry,
+        receipts: &[Receipt],
+        parsed: &[Parsed],
+        now: Millis,
+    ) -> Result<Self, Error> {
         let mut questions = Questions::default();
-        for parsed in parsed {
+        for (receipt, parsed) in receipts.iter().zip(parsed) {
             match parsed {
                 Parsed::Meta(callback) => {
                     for change in &callback.changes {
@@ -175,11 +227,23 @@ impl Known {
                     }
                 }
                 Parsed::Bitrix(event) => questions.ask_bitrix(event),
+                Parsed::Sms(order) => {
+                    questions.deeds.push(orders::sms_deed(receipt.owner, order));
+                    let asked = orders::of_sms(registry, receipt.owner, order);
+                    questions.ask_order(asked, Some(&order.body));
+                }
+                Parsed::Robot(order) => {
+                    questions
+                        .deeds
+                        .push(orders::robot_deed(receipt.owner, order));
+                    let asked = orders::of_robot(registry, receipt.owner, order).ok();
+                    questions.ask_order(asked, None);
+                }
                 Parsed::NotUnderstood(_) => {}
             }
         }
         let mut known = Self::default();
-        known.answer(store, questions).await?;
+        known.answer(store, questions, now).await?;
         Ok(known)
     }
 
@@ -190,11 +254,16 @@ impl Known {
             aliases: vec![value.to_owned()],
             ..Questions::default()
         };
-        known.answer(store, questions).await?;
+        known.answer(store, questions, Millis(0)).await?;
         Ok(known)
     }
 
-    async fn answer(&mut self, store: &Store, questions: Questions) -> Result<(), Error> {
+    async fn answer(
+        &mut self,
+        store: &Store,
+        questions: Questions,
+        now: Millis,
+    ) -> Result<(), Error> {
         let Questions {
             deeds,
             aliases,
@@ -202,6 +271,10 @@ impl Known {
             messages,
             chats,
             quoting,
+            written,
+            ordered,
+            wrapped,
+            waiting,
         } = questions;
         self.done = conversations::done_before(store, &unique(deeds)).await?;
         for (alias, person) in conversations::persons_by_alias(store, &unique(aliases)).await? {
@@ -235,6 +308,45 @@ impl Known {
         for fact in facts {
             self.add_message(fact);
         }
+        if waiting {
+            self.learn_held(store).await?;
+        }
+        self.learn_templates(store, &written, ordered, wrapped, now)
+            .await
+    }
+
+    async fn learn_held(&mut self, store: &Store) -> Result<(), Error> {
+        let conversations: Vec<Uuid> = self.conversations.values().map(|one| one.id).collect();
+        for held in store::held::of(store, &conversations).await? {
+            self.held.entry(held.conversation).or_default().push(held);
+        }
+        Ok(())
+    }
+
+    /// Looks up the templates that codes name, and what can be offered to whom wrote while only templates are taken.
+    async fn learn_templates(
+        &mut self,
+        store: &Store,
+        written: &HashMap<String, Vec<String>>,
+        ordered: Vec<(Uuid, String)>,
+        mut closed: Vec<Uuid>,
+        now: Millis,
+    ) -> Result<(), Error> {
+        let (mut phones, mut names): (Vec<Uuid>, Vec<String>) = ordered.into_iter().unzip();
+        for conversation in self.conversations.values() {
+            let Some(named) = written.get(&conversation.chat_ref) else {
+                continue;
+            };
+            if !named.is_empty() {
+                phones.push(conversation.phone);
+                names.extend(named.iter().cloned());
+            }
+            if !conversation.takes_everything(now) {
+                closed.push(conversation.phone);
+            }
+        }
+        self.templates = catalogue::named(store, &unique(phones), &unique(names)).await?;
+        self.approved = catalogue::approved(store, &unique(closed)).await?;
         Ok(())
     }
 
@@ -278,6 +390,21 @@ impl Known {
     pub(crate) fn message(&self, phone: Uuid, wamid: &str) -> Option<&Facts> {
         self.messages
             .get(self.by_wamid.get(&(phone, wamid.to_owned()))?)
+    }
+
+    /// A message stands elsewhere now.
+    pub(crate) fn restate(&mut self, id: Uuid, state: messages::State) {
+        if let Some(facts) = self.messages.get_mut(&id) {
+            facts.state = state;
+        }
+    }
+
+    /// Meta takes only templates in a conversation.
+    pub(crate) fn close_window(&mut self, conversation: &Conversation, at: Millis) {
+        let key = (conversation.phone, conversation.person);
+        if let Some(known) = self.conversations.get_mut(&key) {
+            known.window_closed_at = Some(at);
+        }
     }
 
     /// A message says something else now.

@@ -4,7 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::known::Known;
+use super::{
+    known::Known,
+    news::{self, MetaNews},
+};
 use crate::{
     app::App,
     identifiers::Ids,
@@ -14,9 +17,11 @@ use crate::{
         self, Cell, Transaction,
         conversations::{self, Alias, AliasKind, Conversation, Deed, Person},
         events::{Kept, State as KeptState},
+        held::Held,
         lanes::{self, NewTask, Priority, Side, Task},
         media::NewMedia,
         messages::{self, Change, Direction, Facts, Journey, NewMessage, Retold, State},
+        orders::{NewOrder, News},
         receipts::{self, Receipt},
     },
     time::Millis,
@@ -70,13 +75,33 @@ pub(crate) struct Named<'a> {
     pub username: Option<&'a str>,
 }
 
+/// Why the receipt being worked on is kept.
+#[derive(Debug)]
+struct Keep {
+    state: KeptState,
+    why: Option<String>,
+    phone_number_id: Option<String>,
+    waba_id: Option<String>,
+}
+
+impl Keep {
+    fn because(state: KeptState, why: Option<String>) -> Self {
+        Self {
+            state,
+            why,
+            phone_number_id: None,
+            waba_id: None,
+        }
+    }
+}
+
 /// A batch of receipts being worked through.
 pub(crate) struct Work<'a> {
     pub registry: &'a Registry,
     pub known: Known,
     pub now: Millis,
     pub ids: &'a Ids,
-    keep: Option<(KeptState, Option<String>, Option<String>)>,
+    keep: Option<Keep>,
     kept: Vec<Kept>,
     receipts: Vec<Uuid>,
     deeds: Vec<Deed>,
@@ -92,8 +117,23 @@ pub(crate) struct Work<'a> {
     retold: Vec<Retold>,
     tasks: Vec<NewTask>,
     pub due: Vec<(Side, Uuid, Uuid)>,
+    /// Numbers of whose messages Meta told that they are on their way or there.
+    pub proven: HashSet<Uuid>,
     pub unconfirmed: Vec<Uuid>,
+    /// Messages that begin to wait for their customer.
+    pub held: Vec<Held>,
+    /// Messages that wait no longer.
+    pub freed: Vec<Uuid>,
+    /// Messages that go back to where they were before they were sent.
+    pub requeued: Vec<(Uuid, Journey)>,
+    /// Conversations in which Meta takes only templates.
+    pub closed: Vec<Uuid>,
+    /// Messages of which Bitrix24 wants to hear.
+    pub orders: Vec<NewOrder>,
+    /// What became of messages of which Bitrix24 may want to hear.
+    pub news: Vec<News>,
     pub setup: Vec<SetupChange>,
+    pub meta_news: Vec<MetaNews>,
     counts: HashMap<&'static str, u64>,
 }
 
@@ -120,8 +160,16 @@ impl<'a> Work<'a> {
             retold: Vec::new(),
             tasks: Vec::new(),
             due: Vec::new(),
+            proven: HashSet::new(),
             unconfirmed: Vec::new(),
+            held: Vec::new(),
+            freed: Vec::new(),
+            requeued: Vec::new(),
+            closed: Vec::new(),
+            orders: Vec::new(),
+            news: Vec::new(),
             setup: Vec::new(),
+            meta_news: Vec::new(),
             counts: HashMap::new(),
         }
     }
@@ -138,21 +186,32 @@ impl<'a> Work<'a> {
         if self
             .keep
             .as_ref()
-            .is_none_or(|(state, ..)| *state == KeptState::Recorded)
+            .is_none_or(|keep| keep.state == KeptState::Recorded)
         {
-            self.keep = Some((state, Some(why), None));
+            self.keep = Some(Keep::because(state, Some(why)));
         }
     }
 
     /// Keeps the receipt until this number is entered.
-    pub(crate) fn keep_for(&mut self, phone_number_id: &str) {
-        if !matches!(self.keep, Some((KeptState::Unlinked, ..))) {
-            let why = format!("no number with the phone number id {phone_number_id} is entered");
-            self.keep = Some((
-                KeptState::Unlinked,
-                Some(why),
-                Some(phone_number_id.to_owned()),
-            ));
+    pub(crate) fn keep_for(&mut self, phone_number_id: &str, waba_id: &str) {
+        let why = format!("no number with the phone number id {phone_number_id} is entered");
+        self.keep_unlinked(why, Some(phone_number_id), waba_id);
+    }
+
+    /// Keeps the receipt until this account is entered.
+    pub(crate) fn keep_for_account(&mut self, waba_id: &str) {
+        let why = format!("no account with the WABA id {waba_id} is entered");
+        self.keep_unlinked(why, None, waba_id);
+    }
+
+    fn keep_unlinked(&mut self, why: String, phone_number_id: Option<&str>, waba_id: &str) {
+        let waits = |keep: &Keep| keep.state == KeptState::Unlinked;
+        if !self.keep.as_ref().is_some_and(waits) {
+            self.keep = Some(Keep {
+                phone_number_id: phone_number_id.map(str::to_owned),
+                waba_id: (!waba_id.is_empty()).then(|| waba_id.to_owned()),
+                ..Keep::because(KeptState::Unlinked, Some(why))
+            });
         }
     }
 
@@ -166,13 +225,14 @@ impl<'a> Work<'a> {
         let keep = self
             .keep
             .take()
-            .or_else(|| debugging.then_some((KeptState::Translated, None, None)));
-        if let Some((state, error, phone_number_id)) = keep {
+            .or_else(|| debugging.then(|| Keep::because(KeptState::Translated, None)));
+        if let Some(keep) = keep {
             self.kept.push(Kept {
                 receipt: receipt.clone(),
-                state,
-                error,
-                phone_number_id,
+                state: keep.state,
+                error: keep.why,
+                phone_number_id: keep.phone_number_id,
+                waba_id: keep.waba_id,
             });
         }
     }
@@ -387,6 +447,8 @@ impl<'a> Work<'a> {
             chat_ref: self.ids.next().simple().to_string(),
             im_chat_id: None,
             last_inbound_at: None,
+            heard_at: None,
+            window_closed_at: None,
             created_at: self.now,
         };
         self.conversations.insert((phone.id, person));
@@ -397,12 +459,30 @@ impl<'a> Work<'a> {
     /// The customer wrote: the 24 hours begin anew.
     pub(crate) fn open_window(&mut self, conversation: &Conversation, at: Millis) {
         let key = (conversation.phone, conversation.person);
-        if let Some(known) = self.known.conversations.get_mut(&key)
-            && known.last_inbound_at.is_none_or(|before| before < at)
-        {
+        let now = self.now;
+        let Some(known) = self.known.conversations.get_mut(&key) else {
+            return;
+        };
+        if known.last_inbound_at.is_none_or(|before| before < at) {
             known.last_inbound_at = Some(at);
             self.conversations.insert(key);
         }
+        known.heard_at = Some(now);
+        known.window_closed_at = None;
+        self.conversations.insert(key);
+        self.release(conversation);
+    }
+
+    /// Adds a step to the journey of a message.
+    pub(crate) fn tell_journey(&mut self, message: Uuid, journey: Journey) {
+        self.changes.push(Change {
+            id: message,
+            state: None,
+            wamid: None,
+            error: None,
+            at: self.now,
+            journey,
+        });
     }
 
     /// Bitrix24 told under which chat it keeps a conversation.
@@ -561,6 +641,7 @@ impl<'a> Work<'a> {
         store::media::insert(&mut tx, &self.media);
         messages::insert(&mut tx, std::mem::take(&mut self.messages));
         messages::change(&mut tx, std::mem::take(&mut self.changes));
+        self.write_waiting(&mut tx).await?;
         for retold in &self.retold {
             let journey = Journey::new().with(self.now, "edited", Some("by the customer"));
             messages::retell(&mut tx, retold, self.now, journey);
@@ -581,9 +662,44 @@ impl<'a> Work<'a> {
         for change in &self.setup {
             write_setup(&mut tx, change);
         }
+        for one in &self.meta_news {
+            news::write(&mut tx, self.ids, one, self.now).await?;
+        }
         receipts::delete(&mut tx, &self.receipts);
         tx.commit().await?;
+        for phone in &self.proven {
+            app.doctor.proofs.outbound(*phone, self.now);
+        }
         self.after(app).await
+    }
+
+    /// What begins to wait, what waits no longer, and what Bitrix24 hears of its orders.
+    async fn write_waiting(&mut self, tx: &mut Transaction) -> Result<(), store::Error> {
+        for (message, journey) in std::mem::take(&mut self.requeued) {
+            messages::requeue(tx, message, self.now, journey);
+        }
+        for conversation in &self.closed {
+            conversations::close_window(tx, *conversation, self.now);
+        }
+        if !self.freed.is_empty() {
+            let taken = store::held::take(tx, &self.freed).await?;
+            // Somebody else was faster: it went out as a template, or its time was over.
+            let lost: Vec<Uuid> = self
+                .freed
+                .iter()
+                .copied()
+                .filter(|message| !taken.contains(message))
+                .collect();
+            self.tasks
+                .retain(|task| task.message.is_none_or(|message| !lost.contains(&message)));
+        }
+        store::held::insert(tx, &self.held);
+        store::orders::insert(tx, &self.orders);
+        if !self.news.is_empty() {
+            let reports = store::orders::follow(tx, &self.news, self.now, self.ids).await?;
+            self.tasks.extend(reports);
+        }
+        Ok(())
     }
 
     fn write_identities(&self, tx: &mut Transaction) {
@@ -625,6 +741,9 @@ impl<'a> Work<'a> {
             .add("intake", "receipts", self.receipts.len() as u64);
         for change in &self.setup {
             app.refresh(change.part()).await?;
+        }
+        if !self.meta_news.is_empty() {
+            app.refresh_meta().await?;
         }
         if !self.setup.is_empty() {
             app.portals.wake();

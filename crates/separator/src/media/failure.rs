@@ -27,6 +27,9 @@ const FEW: i64 = 2;
 const USUAL: i64 = 5;
 /// Tries after the first for what somebody has to put right here: about an hour.
 const PATIENT: i64 = 10;
+/// Tries after the first while the number's token does not work: more than six days. Meta keeps the files of customers for
+/// seven (Meta: media), and none of them is to be lost because nobody was there at the weekend.
+const TOKEN: i64 = 900;
 
 /// A try to fetch a file failed. The text is the reason as the operator reads it.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +88,13 @@ impl Failure {
         Some(WAITS[step].max(least))
     }
 
+    /// The same for a file whose address somebody wrote into a message: it is right or wrong at once, and who waits for
+    /// the message wants to know.
+    pub(super) fn wait_for_link(&self, attempts: i64) -> Option<Duration> {
+        let once = matches!(self, Self::Connection { .. } | Self::Disk(_)) && attempts == 0;
+        once.then_some(WAITS[0])
+    }
+
     /// What is kept in `media.error`; [`trouble`] reads it.
     pub(super) fn kept(&self) -> String {
         let trouble = self.trouble();
@@ -98,9 +108,11 @@ impl Failure {
             Self::NoSource | Self::NoAddress => FileTrouble::Gone,
             Self::Portal(StatusCode::NOT_FOUND | StatusCode::GONE) => FileTrouble::Gone,
             Self::Portal(status) if !passes(*status) => FileTrouble::Refused,
-            Self::Forbidden(_) | Self::NoToken => FileTrouble::Refused,
+            Self::Forbidden(_) => FileTrouble::Forbidden,
+            Self::NoToken => FileTrouble::Refused,
             Self::Portal(_) | Self::Connection { .. } | Self::Time(_) => FileTrouble::Unreachable,
-            Self::Empty | Self::Page | Self::Disk(_) => FileTrouble::Damaged,
+            Self::Page => FileTrouble::Page,
+            Self::Empty | Self::Disk(_) => FileTrouble::Damaged,
             Self::Meta(error) => meta_trouble(error),
         }
     }
@@ -113,7 +125,8 @@ impl Failure {
             Self::Portal(status) if passes(*status) => USUAL,
             Self::Portal(_) => FEW,
             Self::Connection { .. } | Self::Time(_) => USUAL,
-            Self::NoToken | Self::Disk(_) => PATIENT,
+            Self::NoToken => TOKEN,
+            Self::Disk(_) => PATIENT,
             Self::Meta(error) => return meta_patience(error),
         };
         (tries, Duration::ZERO)
@@ -121,12 +134,14 @@ impl Failure {
 }
 
 /// The words that stand for the troubles in `media.error`.
-const TROUBLES: [(FileTrouble, &str); 5] = [
+const TROUBLES: [(FileTrouble, &str); 7] = [
     (FileTrouble::Gone, "gone"),
     (FileTrouble::Unreachable, "unreachable"),
     (FileTrouble::Refused, "refused"),
     (FileTrouble::TooLarge, "too large"),
     (FileTrouble::Damaged, "damaged"),
+    (FileTrouble::Page, "page"),
+    (FileTrouble::Forbidden, "forbidden"),
 ];
 
 /// What to say in the chat about a file with this `media.error`.
@@ -163,7 +178,7 @@ fn meta_patience(error: &whatsapp::Error) -> (i64, Duration) {
         Class::Refused | Class::Fix => (0, Duration::ZERO),
         Class::Retry { at_most: Some(_) } => (FEW, Duration::ZERO),
         Class::Retry { at_most: None } | Class::Unknown => (USUAL, Duration::ZERO),
-        Class::Blocked => (PATIENT, Duration::ZERO),
+        Class::Blocked => (TOKEN, Duration::ZERO),
         Class::Later { wait } | Class::Limited { wait, .. } => (PATIENT, wait.min(WAITS[4])),
     }
 }
@@ -264,12 +279,12 @@ mod tests {
             (
                 Failure::Forbidden(Forbidden::NoHost),
                 0,
-                "refused: the address of the file may not be called",
+                "forbidden: the address of the file may not be called",
             ),
             (
                 Failure::Page,
                 6,
-                "damaged: the portal answered with a web page instead of the file",
+                "page: the portal answered with a web page instead of the file",
             ),
             (
                 Failure::Portal(StatusCode::NOT_FOUND),
@@ -298,7 +313,7 @@ mod tests {
             ),
             (
                 Failure::NoToken,
-                3756,
+                537_756,
                 "refused: the number has no access token",
             ),
             (
@@ -308,7 +323,7 @@ mod tests {
             ),
             (
                 api(190, "token expired"),
-                3756,
+                537_756,
                 "refused: Meta refuses the access to the number",
             ),
             (

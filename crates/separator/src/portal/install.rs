@@ -1,50 +1,46 @@
-//! Installing: from an install event to an installation that can be used.
+//! Installing: from a proven claim to an installation that can be used.
 //!
-//! Anybody can post an install event. Nothing in it is believed before the authorization server, whose host is ours to
-//! choose, has said to which application and which portal its access token belongs; until then no request goes to any
-//! host that the event names. What remains unproven then is looked at separately:
+//! What an install event or an installation page says is proven with the authorization server first; see
+//! [`claim`](super::claim). Two things remain to be looked at:
 //!
-//! - *Whose token it is.* Any employee holds tokens of the portal. Where the application is installed already, the token
-//!   must be an administrator's, or a token with few rights could replace the good one.
+//! - *Whose token it is.* Any employee holds tokens of the portal. A page is installed by an administrator only, and
+//!   where the application is installed already, the token of an event must be an administrator's too, or a token with
+//!   few rights could replace the good one.
 //! - *The portal's `member_id`.* It is part of the key, so a portal could claim another one's place. Where the place is
 //!   taken by an installation on another host with another application token, the authorization server is asked for a
 //!   new pair, whose answer names the member id.
 //!
 //! Installing again renews tokens and address and keeps the row with everything that belongs to it.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bitrix24::{
-    AccessToken, ApplicationToken, ClientSecret, Portal, RefreshToken, app as portal_app,
+    AccessToken, Class, ClientSecret, Portal,
+    app::{self as portal_app, Profile},
     events::EventAuth,
-    oauth::{AppInfo, AuthorizationServer, OAuthClass, OAuthError, Tokens as NewTokens},
+    oauth::{OAuthClass, OAuthError, Tokens as NewTokens},
 };
 use url::Url;
 use uuid::Uuid;
 
-use super::{Parts, authorization_server, authorized, host_of, tokens};
+use super::{
+    Parts, authorized,
+    claim::{self, Claim, LIMIT, Proven},
+    tokens,
+};
 use crate::{
     outgoing::Forbidden,
     registry::{BitrixApp, Instance},
     secret::Secret,
     store::{
         self,
-        instances::{self, Installation, TokenPair},
+        instances::{self, Installation},
     },
     time::Millis,
 };
 
 /// Permissions that the program cannot work without (Bitrix24: scopes of imconnector.* and imopenlines.*).
 pub const NEEDED_SCOPES: [&str; 2] = ["imconnector", "imopenlines"];
-
-/// Longest wait for each answer while somebody waits for the installation.
-const LIMIT: Duration = Duration::from_secs(10);
-
-/// Lifetimes of access tokens that are believed, in seconds.
-const LIFETIMES: std::ops::RangeInclusive<i64> = 1..=24 * 60 * 60;
-
-/// Lifetime where the event does not say one.
-const USUAL_LIFETIME: i64 = 60 * 60;
 
 /// Why an installation was not taken. No text holds a token.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +56,7 @@ pub enum InstallError {
     NoAnswer,
     /// The token belongs to an application that is not entered here.
     #[error(
-        "the application {0} is not entered here: enter its client id first, then save its form again"
+        "the application {0} is not entered here: what it announced is kept until its client id is entered"
     )]
     ForeignApplication(String),
     /// The address named another application than the one the token belongs to.
@@ -85,8 +81,8 @@ pub enum InstallError {
         /// The host of the installation.
         known: String,
     },
-    /// The token does not belong to an administrator of a portal that is installed already.
-    #[error("the portal is installed already: only an administrator can install it again")]
+    /// The token does not belong to an administrator of the portal.
+    #[error("only an administrator of the portal can install the application")]
     NotAdministrator,
     /// The portal could not be asked whose token it is.
     #[error("the portal could not be asked whose token it is: {0}")]
@@ -105,41 +101,23 @@ impl InstallError {
         match self {
             Self::NoAnswer | Self::Store(_) => true,
             Self::Authorization(error) => error.class() == OAuthClass::Retry,
+            // A token that the portal does not know stays unknown: it is not ours to refresh.
             Self::Portal(error) => !matches!(
                 error.class(),
-                bitrix24::Class::Refused | bitrix24::Class::Blocked(_)
+                Class::Refused | Class::Blocked(_) | Class::Refresh
             ),
             _ => false,
         }
     }
 }
 
-/// What an install event must bring.
-struct Claim<'a> {
-    auth: &'a EventAuth,
-    access_token: &'a AccessToken,
-    refresh_token: &'a RefreshToken,
-    application_token: &'a ApplicationToken,
-}
-
-impl<'a> Claim<'a> {
-    fn read(auth: &'a EventAuth) -> Result<Self, InstallError> {
-        Ok(Self {
-            auth,
-            access_token: auth
-                .access_token
-                .as_ref()
-                .ok_or(InstallError::Missing("access token"))?,
-            refresh_token: auth
-                .refresh_token
-                .as_ref()
-                .ok_or(InstallError::Missing("refresh token"))?,
-            application_token: auth
-                .application_token
-                .as_ref()
-                .ok_or(InstallError::Missing("application token"))?,
-        })
-    }
+/// What the portal itself said about an installation before it is stored.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Said {
+    /// Whether the installation is finished.
+    pub(super) installed: Option<bool>,
+    /// The administrator whose tokens they are; an event's employee is not known.
+    pub(super) administrator: Option<Profile>,
 }
 
 /// Verifies an install event with the authorization server and stores the installation; gives its id.
@@ -153,61 +131,86 @@ pub async fn install<P: Parts>(
     language: Option<&str>,
     client_id_hint: Option<&str>,
 ) -> Result<Uuid, InstallError> {
-    let claim = Claim::read(auth)?;
-    let server = authorization_server(app.as_ref(), auth.server_endpoint.as_ref())?;
-    let info = limited(server.app_info(claim.access_token)).await?;
-    let application = application(app.as_ref(), &info.client_id, client_id_hint)?;
-    let endpoint = proven_endpoint(auth, &info)?;
+    let claim = Claim::of_event(auth, language)?;
+    install_claim(app, &claim, client_id_hint, None).await
+}
 
+/// As [`install`], for what an event or a page said in one form.
+pub(super) async fn install_claim<P: Parts>(
+    app: &Arc<P>,
+    claim: &Claim,
+    client_id_hint: Option<&str>,
+    site: Option<Uuid>,
+) -> Result<Uuid, InstallError> {
+    let proven = claim::prove(app.as_ref(), claim).await?;
+    let application = application(app.as_ref(), &proven.client_id, client_id_hint, site)?;
+    complete(app, claim, &proven, &application, Said::default()).await
+}
+
+/// Stores a proven installation; gives its id.
+pub(super) async fn complete<P: Parts>(
+    app: &Arc<P>,
+    claim: &Claim,
+    proven: &Proven,
+    application: &BitrixApp,
+    said: Said,
+) -> Result<Uuid, InstallError> {
     let _turn = app.portals().installing.lock().await;
     let registry = app.directory().snapshot();
     let known = registry
-        .instances_of(&auth.member_id)
+        .instances_of(&claim.member_id)
         .find(|instance| instance.app_id == application.id);
     let renewed = match known {
-        Some(known) => {
-            takeover(
-                app.as_ref(),
-                &claim,
-                known,
-                &application,
-                &endpoint,
-                &server,
-            )
-            .await?
-        }
+        Some(known) => takeover(app.as_ref(), claim, known, application, proven, &said).await?,
         None => None,
     };
     let now = app.clock().now();
-    let pair = renewed.map_or_else(|| claimed_pair(&claim, now), |new| tokens::pair(now, &new));
+    let pair = match renewed {
+        Some(new) => tokens::pair(now, &new),
+        None => claim
+            .pair(now)
+            .ok_or(InstallError::Missing("refresh token"))?,
+    };
     let installation = Installation {
         app_id: application.id,
-        member_id: auth.member_id.clone(),
-        domain: host_of(&endpoint).ok_or(InstallError::Missing("portal address"))?,
-        client_endpoint: endpoint.to_string(),
-        server_endpoint: auth
+        member_id: claim.member_id.clone(),
+        domain: proven.host.clone(),
+        client_endpoint: proven.endpoint.to_string(),
+        server_endpoint: claim
             .server_endpoint
             .as_ref()
-            .unwrap_or(server.base())
+            .unwrap_or(proven.server.base())
             .to_string(),
-        application_token: Secret::new(claim.application_token.expose()),
+        application_token: claim
+            .application_token
+            .as_ref()
+            .map(|token| Secret::new(token.expose())),
         tokens: pair,
-        scope: auth.scope.join(","),
-        language: language.map(str::to_owned),
-        problem: problem(app.as_ref(), &auth.scope, &endpoint),
+        scope: claim.scope.join(","),
+        language: claim.language.clone(),
+        installed: said.installed,
+        installer: said.administrator.as_ref().map(installer),
+        problem: problem(app.as_ref(), &claim.scope, &proven.endpoint),
     };
     let id = known.map_or_else(|| app.ids().next(), |known| known.id);
     store(app.as_ref(), id, now, &installation).await?;
     tracing::info!(
         portal = installation.domain,
-        application = application.client_id,
+        application = proven.client_id,
         "installed"
     );
     app.portals().hurry(id);
     Ok(id)
 }
 
-async fn store<P: Parts>(
+/// Id and name of an employee.
+pub(super) fn installer(profile: &Profile) -> (i64, String) {
+    let names = [profile.name.as_deref(), profile.last_name.as_deref()];
+    let name: Vec<&str> = names.into_iter().flatten().collect();
+    (profile.id, name.join(" "))
+}
+
+pub(super) async fn store<P: Parts>(
     app: &P,
     id: Uuid,
     now: Millis,
@@ -224,19 +227,14 @@ async fn store<P: Parts>(
     Ok(())
 }
 
-async fn limited<T>(
-    question: impl Future<Output = Result<T, OAuthError>>,
-) -> Result<T, InstallError> {
-    Ok(tokio::time::timeout(LIMIT, question)
-        .await
-        .map_err(|_| InstallError::NoAnswer)??)
-}
-
-/// The application that the token belongs to, which must be one of ours and the one that the address named.
-fn application<P: Parts>(
+/// The application that the token belongs to, which must be one of ours and the one that the address named. Where it is
+/// known on which site of ours somebody knocked, the application must belong to the owner of that site: nobody gets hold
+/// of somebody else's portal by entering that one's client id.
+pub(super) fn application<P: Parts>(
     app: &P,
     client_id: &str,
     hint: Option<&str>,
+    site: Option<Uuid>,
 ) -> Result<BitrixApp, InstallError> {
     if let Some(named) = hint.filter(|named| *named != client_id) {
         return Err(InstallError::OtherApplication {
@@ -248,67 +246,31 @@ fn application<P: Parts>(
     registry
         .bitrix_apps
         .values()
-        .find(|application| application.client_id == client_id)
+        .find(|application| application.client_id.as_deref() == Some(client_id))
+        .filter(|application| {
+            site.and_then(|site| registry.sites.get(&site))
+                .is_none_or(|site| site.owner == registry.owner_of_bitrix_app(application))
+        })
         .cloned()
         .ok_or_else(|| InstallError::ForeignApplication(client_id.to_owned()))
-}
-
-/// Base address of the portal's REST methods: on the host that the authorization server names, and that every address
-/// in the event must name too.
-fn proven_endpoint(auth: &EventAuth, info: &AppInfo) -> Result<Url, InstallError> {
-    let uri = info
-        .install_uri
-        .as_ref()
-        .ok_or(InstallError::Missing("portal address"))?;
-    let actual = host_of(uri).ok_or(InstallError::Missing("portal address"))?;
-    let named = [
-        auth.domain
-            .as_deref()
-            .map(|domain| named_host(domain, uri.scheme())),
-        auth.client_endpoint.as_ref().and_then(host_of),
-    ];
-    for named in named.into_iter().flatten() {
-        if named != actual {
-            return Err(InstallError::OtherPortal { named, actual });
-        }
-    }
-    // The path may be another one on a box; the scheme must not be a weaker one.
-    let stated = auth
-        .client_endpoint
-        .as_ref()
-        .filter(|stated| stated.scheme() == uri.scheme());
-    let rest = || {
-        uri.join("/rest/")
-            .map_err(|_| InstallError::Missing("portal address"))
-    };
-    stated.map_or_else(rest, |stated| Ok(stated.clone()))
-}
-
-/// A host as an event writes it, in the form of [`host_of`].
-fn named_host(domain: &str, scheme: &str) -> String {
-    Url::parse(&format!("{scheme}://{domain}/"))
-        .ok()
-        .filter(|url| url.path() == "/" && url.username().is_empty() && url.password().is_none())
-        .and_then(|url| host_of(&url))
-        .unwrap_or_else(|| domain.to_lowercase())
 }
 
 /// Looks closer where an installation is there already; gives a new pair where one was issued for the proof.
 async fn takeover<P: Parts>(
     app: &P,
-    claim: &Claim<'_>,
+    claim: &Claim,
     known: &Instance,
     application: &BitrixApp,
-    endpoint: &Url,
-    server: &AuthorizationServer,
+    proven: &Proven,
+    said: &Said,
 ) -> Result<Option<NewTokens>, InstallError> {
-    administrator(app, claim, endpoint).await?;
-    let same_host = host_of(endpoint).as_deref() == Some(known.domain.as_str());
-    if same_host
-        || known
-            .application_token
-            .matches(claim.application_token.expose())
-    {
+    if said.administrator.is_none() {
+        let profile = profile(app, &claim.access_token, &proven.endpoint).await?;
+        if !profile.admin {
+            return Err(InstallError::NotAdministrator);
+        }
+    }
+    if proven.host == known.domain || same_application_token(claim, known) {
         return Ok(None);
     }
     let not_proven = || InstallError::NotProven {
@@ -316,24 +278,57 @@ async fn takeover<P: Parts>(
     };
     let secret = application.client_secret.as_ref().ok_or_else(not_proven)?;
     let secret = ClientSecret::new(secret.expose());
-    let new = limited(server.refresh(&application.client_id, &secret, claim.refresh_token)).await?;
-    if new.member_id == claim.auth.member_id {
+    let refresh_token = claim.refresh_token.as_ref().ok_or_else(not_proven)?;
+    let request = proven
+        .server
+        .refresh(&proven.client_id, &secret, refresh_token);
+    let new = claim::limited(request).await?;
+    if new.member_id == claim.member_id {
         Ok(Some(new))
     } else {
         Err(not_proven())
     }
 }
 
-/// Asks the proven portal whether the token is an administrator's.
-async fn administrator<P: Parts>(
+/// Whether a claim brings the application token that is known.
+pub(super) fn same_application_token(claim: &Claim, known: &Instance) -> bool {
+    let tokens = known
+        .application_token
+        .as_ref()
+        .zip(claim.application_token.as_ref());
+    tokens.is_some_and(|(known, claimed)| known.matches(claimed.expose()))
+}
+
+/// Asks a proven portal whose token it is.
+pub(super) async fn profile<P: Parts>(
     app: &P,
-    claim: &Claim<'_>,
+    token: &AccessToken,
     endpoint: &Url,
-) -> Result<(), InstallError> {
+) -> Result<Profile, InstallError> {
+    let result = ask(app, token, endpoint, &portal_app::profile()).await?;
+    // What names nobody is no administrator either.
+    Profile::read(&result).ok_or(InstallError::NotAdministrator)
+}
+
+/// Asks a proven portal something with the token that was posted, which serves this request only.
+pub(super) async fn ask<P: Parts>(
+    app: &P,
+    token: &AccessToken,
+    endpoint: &Url,
+    call: &bitrix24::Call,
+) -> Result<serde_json::Value, InstallError> {
     app.outgoing().vet(endpoint)?;
     let portal = Portal::new(app.outgoing().api_client(), endpoint.clone());
-    let profile = portal_app::profile();
-    let question = portal.run(&profile, claim.access_token);
+    let question = async {
+        loop {
+            let answer = portal.run(call, token).await;
+            match answer.as_ref().map_err(bitrix24::Error::class) {
+                // Somebody waits for the page; the portal's patience comes back within a second or two.
+                Err(Class::Limited { wait }) => tokio::time::sleep(wait).await,
+                _ => break answer,
+            }
+        }
+    };
     let answer = tokio::time::timeout(LIMIT, question)
         .await
         .unwrap_or_else(|_| {
@@ -342,27 +337,11 @@ async fn administrator<P: Parts>(
             })
         })
         .map_err(InstallError::Portal)?;
-    let admin = portal_app::Profile::read(&answer.result).is_some_and(|profile| profile.admin);
-    if admin {
-        Ok(())
-    } else {
-        Err(InstallError::NotAdministrator)
-    }
-}
-
-fn claimed_pair(claim: &Claim<'_>, now: Millis) -> TokenPair {
-    let seconds = claim.auth.expires_in.unwrap_or(USUAL_LIFETIME);
-    let lifetime = seconds.clamp(*LIFETIMES.start(), *LIFETIMES.end());
-    TokenPair {
-        access_token: Secret::new(claim.access_token.expose()),
-        refresh_token: Secret::new(claim.refresh_token.expose()),
-        expires_at: now + Duration::from_secs(lifetime.unsigned_abs()),
-        refreshed_at: now,
-    }
+    Ok(answer.result)
 }
 
 /// What is wrong with an installation that can be stored all the same.
-fn problem<P: Parts>(app: &P, scope: &[String], endpoint: &Url) -> Option<String> {
+pub(super) fn problem<P: Parts>(app: &P, scope: &[String], endpoint: &Url) -> Option<String> {
     let forbidden = app
         .outgoing()
         .vet(endpoint)
@@ -396,70 +375,6 @@ mod unit_tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-
-    fn auth(domain: Option<&str>, client_endpoint: Option<&str>) -> EventAuth {
-        EventAuth {
-            member_id: "m".to_owned(),
-            application_token: None,
-            domain: domain.map(str::to_owned),
-            access_token: None,
-            refresh_token: None,
-            expires_in: None,
-            scope: Vec::new(),
-            client_endpoint: client_endpoint.map(|url| url.parse().unwrap()),
-            server_endpoint: None,
-            user_id: None,
-            status: None,
-        }
-    }
-
-    fn endpoint(
-        uri: &str,
-        domain: Option<&str>,
-        client_endpoint: Option<&str>,
-    ) -> Result<String, InstallError> {
-        let info = AppInfo {
-            client_id: "local.1".to_owned(),
-            install_uri: uri.parse().ok(),
-        };
-        proven_endpoint(&auth(domain, client_endpoint), &info).map(|url| url.to_string())
-    }
-
-    #[test]
-    fn the_portal_is_where_the_authorization_server_says() {
-        let uri = "https://Acme.bitrix24.com";
-        let rest = "https://acme.bitrix24.com/rest/";
-        for (domain, stated, expected) in [
-            (Some("acme.bitrix24.com"), Some(rest), rest),
-            (Some("ACME.bitrix24.com:443"), None, rest),
-            (None, None, rest),
-            (
-                None,
-                Some("https://acme.bitrix24.com/b24/rest/"),
-                "https://acme.bitrix24.com/b24/rest/",
-            ),
-            (None, Some("http://acme.bitrix24.com:443/rest/"), ""),
-            (None, Some("http://acme.bitrix24.com/rest/"), rest),
-            (Some("evil.example"), Some(rest), ""),
-            (
-                Some("acme.bitrix24.com"),
-                Some("https://evil.example/rest/"),
-                "",
-            ),
-            (Some("acme.bitrix24.com@evil.example"), None, ""),
-            (Some("acme.bitrix24.com:8443"), None, ""),
-            (Some("acme.bitrix24.com/x"), None, ""),
-            (Some(""), None, ""),
-        ] {
-            let found = endpoint(uri, domain, stated).unwrap_or_default();
-            assert_eq!(found, expected, "{domain:?} {stated:?}");
-        }
-        assert_eq!(
-            endpoint("http://127.0.0.1:9001", Some("127.0.0.1:9001"), None).unwrap(),
-            "http://127.0.0.1:9001/rest/"
-        );
-        assert!(endpoint("not an address", None, None).is_err());
-    }
 
     #[test]
     fn missing_permissions_are_named() {

@@ -4,11 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
-use super::{CONNECTION_ALARM, publish, publisher::Live};
+use super::{CONNECTION_ALARM, orders, publish, publisher::Live};
 use crate::{
     app::App,
     registry::{InstanceState, Part, Phone, Registry},
-    store::{self, instances, lanes::Side},
+    store::{
+        self,
+        instances::{self, Link},
+        lanes::Side,
+    },
 };
 
 /// How long the old portal may take to switch the number's line off.
@@ -26,16 +30,35 @@ pub enum LinkError {
     /// The application was removed from that portal.
     #[error("the application was removed from this portal: install it there again first")]
     Uninstalled,
+    /// Another number has the line.
+    #[error("the line belongs to the number {0} already")]
+    LineTaken(String),
     /// The database did not take it.
     #[error("the link could not be stored: {0}")]
     Store(#[from] store::Error),
 }
 
+/// On which open line a number is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LineWish {
+    /// Where it is.
+    Unchanged,
+    /// On its own.
+    Own,
+    /// On one that is there, by Bitrix24's id.
+    Chosen(i64),
+}
+
 /// Links a number to a portal or, with `None`, to no portal. The publish routine does the rest.
 ///
-/// On a portal that the number leaves, its connector is taken off the line as well as it can be done now; a portal that
-/// does not answer keeps a line without effect. Linking to the same portal again publishes the number anew.
-pub async fn link(app: &Arc<App>, phone: Uuid, instance: Option<Uuid>) -> Result<(), LinkError> {
+/// On a line that the number leaves, its connector is taken off as well as it can be done now; a portal that does not
+/// answer keeps a line without effect. Linking to the same portal and line again publishes the number anew.
+pub async fn link(
+    app: &Arc<App>,
+    phone: Uuid,
+    instance: Option<Uuid>,
+    line: LineWish,
+) -> Result<(), LinkError> {
     let registry = app.directory.snapshot();
     let number = registry.phones.get(&phone).ok_or(LinkError::UnknownPhone)?;
     if let Some(instance) = instance {
@@ -47,12 +70,28 @@ pub async fn link(app: &Arc<App>, phone: Uuid, instance: Option<Uuid>) -> Result
             return Err(LinkError::Uninstalled);
         }
     }
-    if number.instance_id == instance {
+    let same_portal = number.instance_id == instance;
+    let chosen_line = match line {
+        LineWish::Chosen(line) => Some(line),
+        LineWish::Own => None,
+        LineWish::Unchanged => number.chosen_line_id.filter(|_| same_portal),
+    };
+    if let (Some(instance), Some(line)) = (instance, chosen_line)
+        && let Some(holder) = holder(&registry, instance, line, phone)
+    {
+        return Err(LinkError::LineTaken(holder.phone.clone()));
+    }
+    if same_portal && chosen_line == number.chosen_line_id {
         if instance.is_some() {
             instances::set_pending(&app.store, phone).await?;
         }
     } else {
-        relink(app, &registry, number, instance).await?;
+        let link = Link {
+            instance,
+            chosen_line: chosen_line.filter(|_| instance.is_some()),
+            offered: instance.or(number.offered_id),
+        };
+        relink(app, &registry, number, link).await?;
     }
     app.refresh(Part::Phone(phone)).await?;
     if let Some(instance) = instance {
@@ -64,11 +103,18 @@ pub async fn link(app: &Arc<App>, phone: Uuid, instance: Option<Uuid>) -> Result
     Ok(())
 }
 
+/// The other number that is on a line or is to be on it: a connector carries one number on a line.
+fn holder(registry: &Registry, instance: Uuid, line: i64, phone: Uuid) -> Option<&Phone> {
+    registry.phones_of(instance).find(|other| {
+        other.id != phone && (other.chosen_line_id == Some(line) || other.line_id == Some(line))
+    })
+}
+
 async fn relink(
     app: &Arc<App>,
     registry: &Arc<Registry>,
     number: &Phone,
-    instance: Option<Uuid>,
+    link: Link,
 ) -> Result<(), LinkError> {
     let old = registry
         .instance_of(number)
@@ -86,6 +132,7 @@ async fn relink(
         instances::set_pending(&app.store, number.id).await?;
         app.refresh(Part::Phone(number.id)).await?;
         let live = Live::new(app, old);
+        orders::withdraw(&live, number, old.id).await;
         let withdrawn =
             tokio::time::timeout(LIMIT, publish::withdraw(&live, connector, line)).await;
         let failure = match withdrawn {
@@ -102,7 +149,7 @@ async fn relink(
             );
         }
     }
-    instances::link(&app.store, number.id, instance).await?;
+    instances::link(&app.store, number.id, link).await?;
     instances::clear_alarm(
         &app.store,
         app.clock.now(),

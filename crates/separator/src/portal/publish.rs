@@ -13,18 +13,25 @@
 //!
 //! Nobody who is not an administrator gets a connector: the line would look right and half of it would be refused.
 
+pub(super) mod orders;
+
 use std::{fmt, time::Duration};
 
 use bitrix24::{
-    Call, Class, Error, LineId, app,
+    Call, Class, Error, LineId, Obstacle, app,
     connector::{self, ConnectorData, Health, Icon, Registration, Status},
     event_handlers,
     lines::{self, Line},
+    placements,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{CallError, TokenError};
+use super::{
+    CallError, TokenError,
+    lines::Warning,
+    steps::{Step, StepState},
+};
 use crate::{registry::PhoneError, store::instances::Place};
 
 /// Beginning of every connector id and line name of ours.
@@ -59,6 +66,24 @@ pub trait Rest: Sync {
     fn run(&self, call: Call) -> impl Future<Output = Result<Value, CallError>> + Send;
     /// Waits.
     fn pause(&self, duration: Duration) -> impl Future<Output = ()> + Send;
+    /// Notes how far it is.
+    fn note(&self, step: Step, state: StepState) -> impl Future<Output = ()> + Send;
+}
+
+/// Does a step and notes that it is being done and what became of it.
+async fn noted<T>(
+    rest: &impl Rest,
+    step: Step,
+    work: impl Future<Output = Result<T, Trouble>> + Send,
+) -> Result<T, Trouble> {
+    rest.note(step, StepState::Running).await;
+    let result = work.await;
+    let state = match &result {
+        Ok(_) => StepState::Done,
+        Err(trouble) => StepState::Failed(trouble.to_string()),
+    };
+    rest.note(step, state).await;
+    result
 }
 
 /// Why a number is not connected, in words for the person who can change it.
@@ -168,8 +193,10 @@ pub(super) struct PortalWish {
     pub(super) connectors: Vec<String>,
     /// Where events are sent.
     pub(super) events_url: String,
-    /// The page of the connector's settings.
+    /// The page of the connector's settings and of all other places.
     pub(super) settings_url: String,
+    /// The application token is not known: the portal is asked for an event that brings it.
+    pub(super) asks_for_event: bool,
     /// Language code for new lines.
     pub(super) language: &'static str,
 }
@@ -180,35 +207,132 @@ pub(super) struct Prepared {
     /// The registered connector.
     pub(super) connector: String,
     /// The installing employee, who answers new lines at first.
-    user: i64,
+    pub(super) user: i64,
+    /// That employee's name.
+    pub(super) name: String,
+    /// Whether the portal says that the installation is finished; before, it sends no events.
+    pub(super) installed: bool,
     language: &'static str,
 }
 
 /// Puts right what a portal needs for all its numbers.
+///
+/// All is bound before an installation is finished: that is the order which works (Bitrix24: installation finish).
 pub(super) async fn prepare(rest: &impl Rest, wish: &PortalWish) -> Result<Prepared, Trouble> {
-    let info = app::AppInfo::read(&rest.run(app::info()).await?);
-    if info.installed == Some(false) {
-        return Err(Trouble::lasting(
-            "NOT_INSTALLED",
-            "The application is not installed to the end, so the portal sends no events.",
-            "Open the application on the portal as an administrator and let it finish its installation.",
-        ));
+    let (info, profile) = noted(rest, Step::Administrator, administrator(rest)).await?;
+    let connector = noted(rest, Step::Connector, register(rest, wish)).await?;
+    noted(rest, Step::Events, async {
+        converge_events(rest, &wish.events_url).await?;
+        if wish.asks_for_event && info.installed != Some(false) {
+            ask_for_event(rest, &wish.events_url).await;
+        }
+        Ok(())
+    })
+    .await?;
+    noted(
+        rest,
+        Step::Placements,
+        converge_placements(rest, &wished_placements(&wish.settings_url)),
+    )
+    .await?;
+    let installed = info.installed != Some(false);
+    if installed {
+        rest.note(Step::Installed, StepState::Done).await;
     }
-    let profile = app::Profile::read(&rest.run(app::profile()).await?);
-    let Some(profile) = profile.filter(|profile| profile.admin) else {
-        return Err(Trouble::lasting(
-            "NOT_ADMINISTRATOR",
-            "The employee who installed the application is not an administrator of the portal.",
-            "Make that employee an administrator, or let an administrator install the application again.",
-        ));
-    };
-    let connector = register(rest, wish).await?;
-    converge_events(rest, &wish.events_url).await?;
+    let names = [profile.name.as_deref(), profile.last_name.as_deref()];
+    let name: Vec<&str> = names.into_iter().flatten().collect();
     Ok(Prepared {
         connector,
         user: profile.id,
+        name: name.join(" "),
+        installed,
         language: wish.language,
     })
+}
+
+/// Refuses an installation that is not finished: nothing that is bound works before.
+pub(super) async fn require_installed(
+    rest: &impl Rest,
+    prepared: &Prepared,
+) -> Result<(), Trouble> {
+    if prepared.installed {
+        return Ok(());
+    }
+    let unfinished = Trouble::lasting(
+        "NOT_INSTALLED",
+        NOT_INSTALLED,
+        "Open the application on the portal as an administrator and let it finish its installation.",
+    );
+    noted(rest, Step::Installed, std::future::ready(Err(unfinished))).await
+}
+
+/// What is wrong with an installation that is not finished.
+pub const NOT_INSTALLED: &str =
+    "The application is not installed to the end, so the portal sends no events.";
+
+/// The application as the portal sees it, and the employee whose tokens are used, who must be an administrator.
+async fn administrator(rest: &impl Rest) -> Result<(app::AppInfo, app::Profile), Trouble> {
+    let info = app::AppInfo::read(&rest.run(app::info()).await?);
+    let profile = app::Profile::read(&rest.run(app::profile()).await?);
+    let profile = profile.filter(|profile| profile.admin).ok_or_else(|| {
+        Trouble::lasting(
+            "NOT_ADMINISTRATOR",
+            "The employee who installed the application is not an administrator of the portal.",
+            "Make that employee an administrator, or let an administrator install the application again.",
+        )
+    })?;
+    Ok((info, profile))
+}
+
+/// Asks for an event that shows the application token. Only a convenience: any other event or page shows it too.
+async fn ask_for_event(rest: &impl Rest, url: &str) {
+    let bind = event_handlers::Step::Bind {
+        event: event_handlers::TEST_EVENT.to_owned(),
+        url: url.to_owned(),
+    };
+    for call in [bind.call(), event_handlers::test()] {
+        if let Err(error) = rest.run(call).await {
+            tracing::info!(%error, "a portal did not send a test event");
+        }
+    }
+}
+
+/// The places with a page of ours besides the connector's settings, which come with its registration: name and titles by
+/// language, the first for all others. All of them open the same address, which looks at the place's name.
+const PLACEMENTS: [(&str, &[(&str, &str)]); 0] = [];
+
+fn wished_placements(handler: &str) -> Vec<placements::Wish> {
+    let owned = |(language, title): &(&str, &str)| ((*language).to_owned(), (*title).to_owned());
+    PLACEMENTS
+        .iter()
+        .map(|(name, titles)| placements::Wish {
+            name: (*name).to_owned(),
+            handler: handler.to_owned(),
+            titles: titles.iter().map(owned).collect(),
+        })
+        .collect()
+}
+
+/// Brings the application's placements to exactly these.
+async fn converge_placements(rest: &impl Rest, wishes: &[placements::Wish]) -> Result<(), Trouble> {
+    let found = match rest.run(placements::get()).await {
+        Ok(result) => placements::read(&result),
+        // Without the permission there are none, and that is no trouble as long as none is wanted.
+        Err(CallError::Rest(error))
+            if wishes.is_empty() && error.class() == Class::Blocked(Obstacle::Scope) =>
+        {
+            return Ok(());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    for step in placements::converge(&found, wishes) {
+        match rest.run(step.call()).await {
+            Ok(_) => {}
+            Err(CallError::Rest(error)) if placements::already_bound(&error) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 /// Registers the connector under the first id that no other application has.
@@ -299,6 +423,8 @@ pub(super) struct NumberWish {
     pub(super) digits: String,
     /// The line that it has or had.
     pub(super) line: Option<LineId>,
+    /// The line that somebody chose for it.
+    pub(super) chosen: Option<LineId>,
 }
 
 /// A line that was found or made.
@@ -307,8 +433,9 @@ pub(super) struct FoundLine {
     id: LineId,
     name: String,
     active: bool,
-    /// Nobody would see a message.
-    deserted: bool,
+    /// Somebody else's: nothing but our connector is changed on it.
+    foreign: bool,
+    warnings: Vec<Warning>,
 }
 
 impl FoundLine {
@@ -322,7 +449,8 @@ impl FoundLine {
     }
 }
 
-/// Finds the number's open line or makes it: the remembered one, else one of its name, else a new one.
+/// Finds the number's open line or makes it: the chosen one; else the remembered one, else one of its name, else a new
+/// one.
 ///
 /// Settings of a line that is there already are its administrator's; only a new line gets ours.
 pub(super) async fn find_line(
@@ -330,6 +458,17 @@ pub(super) async fn find_line(
     prepared: &Prepared,
     wish: &NumberWish,
 ) -> Result<FoundLine, Trouble> {
+    noted(rest, Step::Line, found_line(rest, prepared, wish)).await
+}
+
+async fn found_line(
+    rest: &impl Rest,
+    prepared: &Prepared,
+    wish: &NumberWish,
+) -> Result<FoundLine, Trouble> {
+    if let Some(chosen) = wish.chosen {
+        return chosen_line(rest, prepared, chosen).await;
+    }
     if let Some(line) = wish.line
         && let Some(line) = read_line(rest, line).await?
     {
@@ -344,12 +483,46 @@ pub(super) async fn find_line(
     make_line(rest, prepared, &name).await
 }
 
+/// A line that is not ours: it is used as it is, and what is odd about it is said.
+async fn chosen_line(
+    rest: &impl Rest,
+    prepared: &Prepared,
+    chosen: LineId,
+) -> Result<FoundLine, Trouble> {
+    let Some(line) = read_line(rest, chosen).await? else {
+        return Err(Trouble::lasting(
+            "LINE_NOT_FOUND",
+            "The open line that was chosen for the number does not exist on the portal.",
+            "Choose another line, or let the number have its own.",
+        ));
+    };
+    if line.active == Some(false) {
+        let title = format!("The open line {} is switched off.", line.name);
+        return Err(Trouble::lasting(
+            "LINE_INACTIVE",
+            &title,
+            "Switch it on in the Contact Center of the portal, then publish the number again; or choose another line.",
+        ));
+    }
+    let others = super::lines::others_on(rest, chosen, &prepared.connector).await?;
+    Ok(FoundLine {
+        foreign: true,
+        warnings: super::lines::warnings(&line, &others),
+        ..found(&line)
+    })
+}
+
 fn found(line: &Line) -> FoundLine {
+    let deserted = line.queue.as_ref().is_some_and(Vec::is_empty);
     FoundLine {
         id: line.id,
         name: line.name.clone(),
         active: line.active != Some(false),
-        deserted: line.queue.as_ref().is_some_and(Vec::is_empty),
+        foreign: false,
+        warnings: deserted
+            .then(|| Warning::queue_empty(&line.name))
+            .into_iter()
+            .collect(),
     }
 }
 
@@ -413,8 +586,12 @@ async fn make_line(
             "the portal gave a new line another setting"
         );
     }
+    let deserted = differs(&line, &settings, "QUEUE");
     Ok(FoundLine {
-        deserted: differs(&line, &settings, "QUEUE"),
+        warnings: deserted
+            .then(|| Warning::queue_empty(&line.name))
+            .into_iter()
+            .collect(),
         ..found(&line)
     })
 }
@@ -439,10 +616,13 @@ pub(super) async fn connect(
     line: &FoundLine,
     digits: &str,
 ) -> Result<Connected, Trouble> {
-    if !line.active {
-        require(rest, lines::update(line.id, &json!({ "ACTIVE": "Y" }))).await?;
-    }
-    switch(rest, &prepared.connector, line.id, true).await?;
+    noted(rest, Step::Activation, async {
+        if !line.active && !line.foreign {
+            require(rest, lines::update(line.id, &json!({ "ACTIVE": "Y" }))).await?;
+        }
+        switch(rest, &prepared.connector, line.id, true).await
+    })
+    .await?;
     let address = format!("https://wa.me/{digits}");
     let data = ConnectorData {
         id: digits.to_owned(),
@@ -450,29 +630,28 @@ pub(super) async fn connect(
         url_im: address,
         name: format!("+{digits}"),
     };
-    require(
+    noted(
         rest,
-        connector::set_data(&prepared.connector, line.id, &data),
+        Step::Data,
+        require(
+            rest,
+            connector::set_data(&prepared.connector, line.id, &data),
+        ),
     )
     .await?;
-    if !becomes_live(rest, &prepared.connector, line.id).await? {
-        return Err(Trouble::passing(
+    noted(rest, Step::State, async {
+        if becomes_live(rest, &prepared.connector, line.id).await? {
+            return Ok(());
+        }
+        Err(Trouble::passing(
             "NOT_LIVE",
             "The portal does not show the connector as working on its line.",
-        ));
-    }
-    Ok(Connected {
-        warning: line.deserted.then(|| deserted(line)),
+        ))
     })
-}
-
-fn deserted(line: &FoundLine) -> PhoneError {
-    let title = format!(
-        "Nobody answers the open line {}: its queue is empty.",
-        line.name
-    );
-    let hint = "Add employees to the line's queue in the Contact Center of the portal.";
-    *Trouble::lasting("QUEUE_EMPTY", &title, hint).error
+    .await?;
+    Ok(Connected {
+        warning: line.warnings.first().map(Warning::shown),
+    })
 }
 
 /// Takes the connector off a line that a number leaves.
@@ -562,10 +741,7 @@ pub(super) async fn check(
 }
 
 /// Connector ids for an installation, best first: the one its numbers have, then some made of its own id.
-pub(super) fn connector_ids<'a>(
-    instance: Uuid,
-    stored: impl Iterator<Item = &'a str>,
-) -> Vec<String> {
+pub fn connector_ids<'a>(instance: Uuid, stored: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut ids: Vec<String> = Vec::new();
     let stored = stored
         .filter(|id| id.starts_with(PREFIX))

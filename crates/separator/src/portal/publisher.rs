@@ -10,7 +10,7 @@
 use std::{
     collections::HashMap,
     pin::pin,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -25,14 +25,15 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    CONNECTION_ALARM, CallError, PortalState, Trouble, call,
+    CONNECTION_ALARM, CallError, PortalState, Trouble, announce, call, orders,
     publish::{self, Connected, Finding, NumberWish, PortalWish, Prepared, Rest},
+    steps::{PREPARATION, PUBLISHING, Step, StepState},
     tokens,
 };
 use crate::{
     app::App,
-    registry::{Connection, Instance, Part, Phone, PhoneError, Registry},
-    store::{instances, lanes::Side},
+    registry::{Connection, Instance, InstanceState, Part, Phone, PhoneError, Registry},
+    store::{self, instances, lanes::Side, steps},
     time::Millis,
     translate::message::Language,
 };
@@ -48,6 +49,9 @@ const PAUSES: [Duration; 5] = [
     Duration::from_mins(2),
     Duration::from_mins(10),
 ];
+
+/// How often announced installations that could not be completed are looked at.
+const LOOK_AGAIN_EVERY: Duration = Duration::from_mins(1);
 
 /// The longest the publisher sleeps; bounds what a set clock can do.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
@@ -80,26 +84,67 @@ impl PublishError {
 }
 
 /// A portal that is called at its pace.
-pub(super) struct Live<'a> {
+pub struct Live<'a> {
     app: &'a Arc<App>,
     instance: &'a Instance,
+    /// The numbers and the installation whose steps are noted.
+    subjects: Mutex<Vec<Uuid>>,
 }
 
 impl<'a> Live<'a> {
-    pub(super) fn new(app: &'a Arc<App>, instance: &'a Instance) -> Self {
-        Self { app, instance }
+    /// A portal whose steps nobody follows.
+    pub fn new(app: &'a Arc<App>, instance: &'a Instance) -> Self {
+        Self {
+            app,
+            instance,
+            subjects: Mutex::default(),
+        }
+    }
+
+    /// From here on, steps are noted for these.
+    fn follow(&self, subjects: Vec<Uuid>) {
+        *self.subjects.lock().unwrap_or_else(PoisonError::into_inner) = subjects;
     }
 }
 
 impl Rest for Live<'_> {
     async fn run(&self, call: Call) -> Result<Value, CallError> {
         self.app.dispatcher.pace(self.instance.id).take().await;
-        let answer = call::call(self.app, self.instance, &call.method, &call.params).await?;
+        // On the heap: the routine is deep, and a call is large.
+        let called = Box::pin(call::call(
+            self.app,
+            self.instance,
+            &call.method,
+            &call.params,
+        ));
+        let answer = called.await?;
         Ok(answer.result)
     }
 
     async fn pause(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
+    }
+
+    async fn note(&self, step: Step, state: StepState) {
+        let subjects = self
+            .subjects
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let (store, now) = (&self.app.store, self.app.clock.now());
+        for subject in subjects {
+            let noted = steps::set(
+                store,
+                subject,
+                step.as_str(),
+                state.as_str(),
+                state.error(),
+                now,
+            );
+            if let Err(error) = noted.await {
+                tracing::warn!(%error, "a step could not be noted");
+            }
+        }
     }
 }
 
@@ -110,6 +155,8 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
     let mut running: HashMap<Id, Uuid> = HashMap::new();
     let mut keeping_alive: Option<tokio::task::JoinHandle<()>> = None;
     let mut kept_alive: Option<Millis> = None;
+    let mut looking: Option<tokio::task::JoinHandle<()>> = None;
+    let mut looked_again: Option<Millis> = None;
     let room = Arc::new(Semaphore::new(AT_ONCE));
     loop {
         let now = app.clock.now();
@@ -123,6 +170,14 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
         {
             kept_alive = Some(now);
             keeping_alive = Some(tokio::spawn(tokens::keep_alive(Arc::clone(&app))));
+        }
+        if looked_again.is_none_or(|at| elapsed(now, at) >= LOOK_AGAIN_EVERY)
+            && looking
+                .as_ref()
+                .is_none_or(tokio::task::JoinHandle::is_finished)
+        {
+            looked_again = Some(now);
+            looking = Some(tokio::spawn(announce::look_again(Arc::clone(&app))));
         }
         let registry = app.directory.snapshot();
         for (instance, scope) in schedule.due(&registry, now) {
@@ -161,7 +216,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
     let mut rest = pin!(async { while runs.join_next().await.is_some() {} });
     // What does not end in time is cut off, and its numbers stay pending.
     let _ = timeout(LAST_WAIT, rest.as_mut()).await;
-    if let Some(task) = keeping_alive {
+    for task in [keeping_alive, looking].into_iter().flatten() {
         task.abort();
     }
 }
@@ -234,7 +289,14 @@ impl Schedule {
     }
 
     fn scope(&self, registry: &Registry, instance: Uuid, now: Millis) -> Option<Scope> {
-        registry.phones_of(instance).next()?;
+        let active = registry
+            .instances
+            .get(&instance)
+            .is_some_and(|instance| instance.state == InstanceState::Active);
+        let unprepared = active && !is_prepared(registry, instance);
+        if registry.phones_of(instance).next().is_none() && !unprepared {
+            return None;
+        }
         if self.until_check(instance, now).is_zero() {
             return Some(Scope::All);
         }
@@ -257,10 +319,9 @@ impl Schedule {
 
     /// How long nothing is due.
     fn sleep(&self, registry: &Registry, now: Millis) -> Duration {
-        let instances = registry
-            .instances
-            .keys()
-            .filter(|instance| registry.phones_of(**instance).next().is_some());
+        let instances = registry.instances.keys().filter(|instance| {
+            registry.phones_of(**instance).next().is_some() || !is_prepared(registry, **instance)
+        });
         let waits = instances.map(|instance| {
             let check = self.until_check(*instance, now);
             if is_pending(registry, *instance) {
@@ -298,20 +359,30 @@ impl Schedule {
 }
 
 fn is_pending(registry: &Registry, instance: Uuid) -> bool {
-    registry
-        .phones_of(instance)
-        .any(|phone| phone.connection == Connection::Pending)
+    !is_prepared(registry, instance)
+        || registry
+            .phones_of(instance)
+            .any(|phone| phone.connection == Connection::Pending)
 }
 
-/// One run for one portal; gives whether it ended without passing trouble.
+/// Whether connector, events and placements were bound since the last installation; there is nothing to be bound on a
+/// portal that cannot be used.
+fn is_prepared(registry: &Registry, instance: Uuid) -> bool {
+    registry
+        .instances
+        .get(&instance)
+        .is_none_or(|instance| instance.prepared || instance.state != InstanceState::Active)
+}
+
+/// One run for one portal; gives whether it ended without passing trouble and with the portal prepared.
 async fn publish_portal(app: &Arc<App>, instance: Uuid, scope: Scope) -> bool {
     let state = app.portals.state(instance);
     let turn = state.publishing.lock().await;
     let results = with_turn(app, instance, scope, &state).await;
     drop(turn);
-    !results
-        .iter()
-        .any(|result| result.as_ref().is_err_and(|trouble| trouble.temporary))
+    let passing =
+        |result: &Result<(), Trouble>| result.as_ref().is_err_and(|trouble| trouble.temporary);
+    !results.iter().any(passing) && is_prepared(&app.directory.snapshot(), instance)
 }
 
 /// What somebody did on the portal to take the number off; only linking again undoes it.
@@ -374,7 +445,8 @@ async fn with_turn(
             Err(trouble) => results.extend(run.all_fail(&checks, &trouble).await),
         }
     }
-    if !connects.is_empty() {
+    let prepare = !is_prepared(&registry, instance.id) && !matches!(scope, Scope::One(_));
+    if !connects.is_empty() || prepare {
         results.extend(run.connect(&connects).await);
     }
     state.runs.fetch_add(1, Ordering::SeqCst);
@@ -426,13 +498,24 @@ impl<'a> Run<'a> {
 
     /// Prepares the portal, then connects numbers one after another.
     async fn connect(&self, phones: &[&Phone]) -> Vec<Result<(), Trouble>> {
-        let prepared = match self.prepare().await {
+        let prepared = match self.prepare(phones).await {
             Ok(prepared) => prepared,
+            Err(trouble) if phones.is_empty() => return vec![Err(trouble)],
             Err(trouble) => return self.all_fail(phones, &trouble).await,
         };
+        let (registry, sealer) = (self.registry, &self.app.sealer);
+        let warning =
+            orders::converge(&self.live, registry, sealer, self.instance, prepared.user).await;
         let mut results = Vec::new();
         for phone in phones {
+            self.live.follow(vec![phone.id]);
             let result = match self.connect_one(&prepared, phone).await {
+                Ok(connected) if phone.sms_service && connected.warning.is_none() => {
+                    let connected = Connected {
+                        warning: warning.clone(),
+                    };
+                    self.succeeded(phone, &connected).await
+                }
                 Ok(connected) => self.succeeded(phone, &connected).await,
                 Err(trouble) => Err(trouble),
             };
@@ -441,6 +524,7 @@ impl<'a> Run<'a> {
                 Err(trouble) => Err(self.failed(phone, trouble).await),
             });
         }
+        self.live.follow(Vec::new());
         if results.iter().any(Result::is_ok)
             && let Err(trouble) = self.handlers_again().await
         {
@@ -449,8 +533,58 @@ impl<'a> Run<'a> {
         results
     }
 
-    async fn prepare(&self) -> Result<Prepared, Trouble> {
-        publish::prepare(&self.live, &self.wish()?).await
+    /// Binds what the portal needs for all its numbers. A number is not connected before the installation is finished.
+    async fn prepare(&self, phones: &[&Phone]) -> Result<Prepared, Trouble> {
+        let wish = self.wish()?;
+        let mut subjects: Vec<Uuid> = phones.iter().map(|phone| phone.id).collect();
+        self.begin_steps(&subjects)
+            .await
+            .map_err(|error| Trouble::of_store(&error))?;
+        subjects.push(self.instance.id);
+        self.live.follow(subjects);
+        let prepared = publish::prepare(&self.live, &wish).await?;
+        self.remember(&prepared)
+            .await
+            .map_err(|error| Trouble::of_store(&error))?;
+        if phones.is_empty() {
+            self.live.follow(Vec::new());
+            return Ok(prepared);
+        }
+        publish::require_installed(&self.live, &prepared).await?;
+        Ok(prepared)
+    }
+
+    async fn begin_steps(&self, phones: &[Uuid]) -> Result<(), store::Error> {
+        let now = self.app.clock.now();
+        let preparation = PREPARATION.map(Step::as_str);
+        steps::begin(&self.app.store, self.instance.id, &preparation, now).await?;
+        let publishing = PUBLISHING.map(Step::as_str);
+        for phone in phones {
+            steps::begin(&self.app.store, *phone, &publishing, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Keeps what the portal said, where it is new.
+    async fn remember(&self, prepared: &Prepared) -> Result<(), store::Error> {
+        let (app, instance) = (self.app, self.instance);
+        let known = instance.prepared
+            && instance.installed == prepared.installed
+            && instance.installer_id == Some(prepared.user);
+        if known {
+            return Ok(());
+        }
+        let installer = Some((prepared.user, prepared.name.as_str()));
+        instances::set_installed(&app.store, instance.id, Some(prepared.installed), installer)
+            .await?;
+        instances::set_prepared(&app.store, instance.id, true).await?;
+        app.refresh(Part::Instance(instance.id)).await?;
+        tracing::info!(
+            portal = instance.domain,
+            installed = prepared.installed,
+            "a portal is prepared"
+        );
+        Ok(())
     }
 
     /// Activating a connector has been seen to take handlers along.
@@ -471,16 +605,15 @@ impl<'a> Run<'a> {
             ));
         };
         let base = site.base_url();
-        let client_id: String =
-            url::form_urlencoded::byte_serialize(application.client_id.as_bytes()).collect();
         let stored = self
             .registry
             .phones_of(self.instance.id)
             .filter_map(|phone| phone.connector.as_deref());
         Ok(PortalWish {
             connectors: publish::connector_ids(self.instance.id, stored),
-            events_url: format!("{base}/api/bitrix/?app-id={client_id}"),
+            events_url: super::events_url(&base, application.client_id.as_deref()),
             settings_url: format!("{base}/placement/"),
+            asks_for_event: self.instance.application_token.is_none(),
             language: match self.instance.language {
                 Language::English => "en",
                 Language::Russian => "ru",
@@ -492,6 +625,7 @@ impl<'a> Run<'a> {
         let wish = NumberWish {
             digits: phone.phone.clone(),
             line: phone.line_id.map(LineId),
+            chosen: phone.chosen_line_id.map(LineId),
         };
         let line = publish::find_line(&self.live, prepared, &wish).await?;
         // Before activation: its events must find their number.

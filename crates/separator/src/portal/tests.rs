@@ -241,7 +241,7 @@ async fn bench(world: &World, secret: Option<&str>) -> Arc<Bench> {
         id: bench.ids.next(),
         site_id: site.id,
         name: "Separator".to_owned(),
-        client_id: CLIENT_ID.to_owned(),
+        client_id: Some(CLIENT_ID.to_owned()),
         client_secret: secret.map(Secret::from),
         created_at: START,
     };
@@ -326,7 +326,7 @@ async fn an_installation_is_verified_and_kept() {
     let found = instance(&bench, id);
     assert_eq!(found.domain, world.base().trim_start_matches("http://"));
     assert_eq!((found.state, found.problem), (InstanceState::Active, None));
-    assert!(found.application_token.matches("app-token"));
+    assert!(found.application_token.unwrap().matches("app-token"));
     assert_eq!(found.language, crate::translate::message::Language::Russian);
     assert_eq!(
         stored(&bench, id).await,
@@ -452,7 +452,12 @@ async fn installing_again_keeps_the_row() {
     );
     let found = instance(&bench, id);
     assert_eq!((found.state, found.problem), (InstanceState::Active, None));
-    assert!(found.application_token.matches("another-app-token"));
+    assert!(
+        found
+            .application_token
+            .unwrap()
+            .matches("another-app-token")
+    );
     assert_eq!(
         found.language,
         crate::translate::message::Language::Russian,

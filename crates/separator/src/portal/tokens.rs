@@ -38,6 +38,9 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// for a server that does not answer.
 const PAUSE: Duration = Duration::from_secs(5);
 
+/// How long another process may take to put a pair on disk that it was given.
+const SAVING_ELSEWHERE: Duration = Duration::from_millis(500);
+
 /// Age at which an unused pair is refreshed.
 const KEEP_ALIVE: Duration = Duration::from_hours(24);
 
@@ -174,6 +177,9 @@ async fn fly<P: Parts>(
     match ask(app, &instance, &pair).await {
         Ok(new) => save(app, &instance, Box::new(new), flight).await,
         Err(TokenError::NeedsAuthorization(problem)) => {
+            if let Some(token) = renewed_elsewhere(app, instance.id, stale).await? {
+                return Ok(token);
+            }
             needs_authorization(app, instance.id, &problem)
                 .await
                 .map_err(|error| TokenError::later(&error))?;
@@ -186,6 +192,23 @@ async fn fly<P: Parts>(
     }
 }
 
+/// The token of a pair that another process on the same database bought with our refresh token a moment ago: the command
+/// `doctor` beside a server, or another node.
+async fn renewed_elsewhere<P: Parts>(
+    app: &P,
+    instance: Uuid,
+    stale: &AccessToken,
+) -> Result<Option<AccessToken>, TokenError> {
+    for pause in [Duration::ZERO, SAVING_ELSEWHERE] {
+        tokio::time::sleep(pause).await;
+        let newest = AccessToken::new(stored(app, instance).await?.access_token.expose());
+        if newest != *stale {
+            return Ok(Some(newest));
+        }
+    }
+    Ok(None)
+}
+
 /// Asks the authorization server for a new pair.
 async fn ask<P: Parts>(
     app: &P,
@@ -194,16 +217,20 @@ async fn ask<P: Parts>(
 ) -> Result<NewTokens, TokenError> {
     let registry = app.directory().snapshot();
     let application = registry.bitrix_apps.get(&instance.app_id);
-    let Some((application, secret)) = application
-        .and_then(|application| Some((application, application.client_secret.as_ref()?)))
-    else {
+    let credentials = application.and_then(|application| {
+        Some((
+            application.client_id.as_deref()?,
+            application.client_secret.as_ref()?,
+        ))
+    });
+    let Some((client_id, secret)) = credentials else {
         note_problem(app, instance, SECRET_MISSING).await?;
         return Err(TokenError::Later(SECRET_MISSING.to_owned()));
     };
     let server = server_of(app, instance).map_err(|error| token_error(&error))?;
     let secret = ClientSecret::new(secret.expose());
     let refresh_token = RefreshToken::new(pair.refresh_token.expose());
-    let request = server.refresh(&application.client_id, &secret, &refresh_token);
+    let request = server.refresh(client_id, &secret, &refresh_token);
     let new = tokio::time::timeout(LIMIT, request)
         .await
         .map_err(|_| {

@@ -3,19 +3,24 @@
 //! Bitrix24 never repeats an event, so nothing here may be slow and nothing that carries the right application token
 //! may be lost. Tokens in a body serve this request only and are blanked before it is stored.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     body::Bytes,
-    extract::{Query, Request, State},
-    http::StatusCode,
+    extract::{ConnectInfo, Query, Request, State},
+    http::{StatusCode, Uri},
     response::{IntoResponse, Response},
 };
-use bitrix24::events::{Event, EventData};
+use bitrix24::events::{Event, EventAuth, EventData};
 use serde::Deserialize;
+use uuid::Uuid;
 
-use super::read_body;
-use crate::{app::App, portal, store::receipts::Source};
+use super::{consent, origin, read_body};
+use crate::{
+    app::App,
+    portal::{self, claim::Claim},
+    store::receipts::Source,
+};
 
 /// Query of the events' address.
 #[derive(Debug, Deserialize)]
@@ -26,24 +31,36 @@ pub struct Parameters {
     app_id: Option<String>,
 }
 
-/// `GET /api/bitrix/`: probes of the form in which the address is entered.
-pub async fn probe() -> &'static str {
-    "This address receives the events of Bitrix24."
+/// `GET /api/bitrix/`: probes of the form in which the address is entered, and browsers that come back from the
+/// authorization page.
+pub async fn probe(uri: Uri) -> Response {
+    consent::forwarded(&uri)
+        .unwrap_or_else(|| "This address receives the events of Bitrix24.".into_response())
 }
 
 /// `POST /api/bitrix/`: the install event and all other events.
 pub async fn event(
     State(app): State<Arc<App>>,
-    Query(parameters): Query<Parameters>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response {
+    event_at(&app, peer, request).await
+}
+
+/// An event that came to any of our doors.
+pub(super) async fn event_at(app: &Arc<App>, peer: SocketAddr, request: Request) -> Response {
+    let Ok(Query(parameters)) = Query::<Parameters>::try_from_uri(request.uri()) else {
+        return refuse(app, "not_understood", "the query of the address is not one");
+    };
     if let Some(key) = &parameters.api_key {
         match app.callback_keys.is_valid(&app.store, key).await {
             Ok(true) => {}
-            Ok(false) => return refuse(&app, "api_key", "the api-key is not valid"),
+            Ok(false) => return refuse(app, "api_key", "the api-key is not valid"),
             Err(_) => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
         }
     }
+    let site = origin::domain(request.headers(), peer, &app.settings)
+        .and_then(|domain| Some(app.directory.snapshot().site_on(&domain)?.id));
     let body = match read_body(request.into_body()).await {
         Ok(body) => body,
         Err(status) => {
@@ -52,7 +69,7 @@ pub async fn event(
         }
     };
     let Ok(event) = Event::parse(&body) else {
-        return refuse(&app, "not_understood", "this is not an event of Bitrix24");
+        return refuse(app, "not_understood", "this is not an event of Bitrix24");
     };
     // The update of an application brings a new pair of tokens, as its installation does: both are believed only after
     // asking the authorization server. An update may also be the first that is heard of a portal, because a portal shows
@@ -63,28 +80,29 @@ pub async fn event(
         _ => false,
     };
     if brings_tokens {
-        return install(&app, &event, parameters.app_id.as_deref()).await;
+        return install(app, &event, parameters.app_id.as_deref(), site).await;
     }
-    let registry = app.directory.snapshot();
-    let instance = registry
-        .instances_of(&event.auth.member_id)
-        .find(|instance| {
-            event
-                .auth
-                .application_token
-                .as_ref()
-                .is_some_and(|token| instance.application_token.matches(token.expose()))
-        });
+    let instance = match known(app, &event.auth) {
+        Some(instance) => Some(instance),
+        // An installation that was made without an application token learns it from the first event that is proven.
+        None => match portal::learn(app, &event.auth).await {
+            Ok(learnt) => learnt,
+            Err(error) if error.is_temporary() => {
+                return StatusCode::SERVICE_UNAVAILABLE.into_response();
+            }
+            Err(_) => None,
+        },
+    };
     let Some(instance) = instance else {
         return refuse(
-            &app,
+            app,
             "application_token",
             "the application token is not known for this portal",
         );
     };
     if let Ok(_committed) = app
         .committer
-        .commit(Source::Bitrix, instance.id, blank_tokens(&body))
+        .commit(Source::Bitrix, instance, blank_tokens(&body))
         .await
     {
         app.metrics.count("doors_accepted", "bitrix");
@@ -95,8 +113,29 @@ pub async fn event(
     }
 }
 
-async fn install(app: &Arc<App>, event: &Event, client_id: Option<&str>) -> Response {
-    match portal::install(app, &event.auth, language(&event.data), client_id).await {
+/// The installation whose application token an event brings.
+fn known(app: &App, auth: &EventAuth) -> Option<Uuid> {
+    let claimed = auth.application_token.as_ref()?;
+    let registry = app.directory.snapshot();
+    let mut instances = registry.instances_of(&auth.member_id);
+    let found = instances.find(|instance| {
+        let known = instance.application_token.as_ref();
+        known.is_some_and(|known| known.matches(claimed.expose()))
+    });
+    found.map(|instance| instance.id)
+}
+
+async fn install(
+    app: &Arc<App>,
+    event: &Event,
+    client_id: Option<&str>,
+    site: Option<Uuid>,
+) -> Response {
+    let announced = async {
+        let claim = Claim::of_event(&event.auth, language(&event.data))?;
+        portal::announced(app, &claim, client_id, site).await
+    };
+    match announced.await {
         Ok(_instance) => {
             app.metrics.count("doors_accepted", "install");
             StatusCode::OK.into_response()
@@ -129,7 +168,7 @@ fn refuse(app: &App, kind: &'static str, why: &'static str) -> Response {
 }
 
 /// The body without its tokens: nothing stored may hold a secret in the clear.
-fn blank_tokens(body: &Bytes) -> Vec<u8> {
+pub(super) fn blank_tokens(body: &Bytes) -> Vec<u8> {
     if body.first() == Some(&b'{') {
         return blank_json_tokens(body);
     }

@@ -137,6 +137,9 @@ pub async fn webhook(
         .await
     {
         app.metrics.count("doors_accepted", "meta");
+        app.doctor
+            .proofs
+            .callback(waba_app.site_id, app.clock.now());
         StatusCode::OK.into_response()
     } else {
         app.metrics.count("doors_refused", "not_stored");

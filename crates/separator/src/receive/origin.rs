@@ -44,7 +44,8 @@ pub(crate) fn address(headers: &HeaderMap, peer: SocketAddr, settings: &Settings
     address
 }
 
-fn is_trusted(address: IpAddr, settings: &Settings) -> bool {
+/// Whether the headers of a proxy at this address are believed.
+pub(crate) fn is_trusted(address: IpAddr, settings: &Settings) -> bool {
     settings
         .trust_proxy
         .iter()

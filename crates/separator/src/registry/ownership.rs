@@ -1,5 +1,7 @@
 //! What belongs to whom: a site has an owner, and all that hangs from it is the owner's.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use super::{BitrixApp, Instance, Phone, Registry, WabaApp};
@@ -33,7 +35,11 @@ impl Registry {
 
     /// The part that belongs to a user.
     pub fn owned_by(&self, user: Uuid) -> Self {
-        let mut part = Self::default();
+        let mut part = Self {
+            calling: Arc::clone(&self.calling),
+            meta: std::sync::Arc::clone(&self.meta),
+            ..Self::default()
+        };
         for site in self.sites.values().filter(|site| site.owner == Some(user)) {
             part.sites.insert(site.id, site.clone());
         }
@@ -65,16 +71,27 @@ impl Registry {
         part
     }
 
-    /// The part that people of a portal see: the portal, the numbers that are linked to it and, where numbers are offered
-    /// to them, those of the same owner that are linked to none.
+    /// The part that people of a portal see: the portal, the numbers that are linked to it and, where they may link numbers
+    /// themselves, those that are offered to it. A number that is offered to nobody is offered to the only portal of its
+    /// owner; among several, somebody has to say to which.
     pub fn of_portal(&self, instance: Uuid, offered: bool) -> Self {
-        let mut part = Self::default();
+        let mut part = Self {
+            calling: Arc::clone(&self.calling),
+            meta: std::sync::Arc::clone(&self.meta),
+            ..Self::default()
+        };
         let Some(portal) = self.instances.get(&instance) else {
             return part;
         };
         let owner = self.owner_of_instance(portal);
+        let only = !self.instances.values().any(|other| {
+            other.member_id != portal.member_id && self.owner_of_instance(other) == owner
+        });
         for phone in self.phones.values() {
-            let free = || phone.instance_id.is_none() && self.owner_of_phone(phone) == owner;
+            let free = || {
+                let offered = phone.offered_id.map_or(only, |to| to == instance);
+                offered && phone.instance_id.is_none() && self.owner_of_phone(phone) == owner
+            };
             if phone.instance_id == Some(instance) || (offered && free()) {
                 part.add_phone(phone.clone());
             }

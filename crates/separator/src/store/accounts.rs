@@ -268,14 +268,8 @@ pub struct PhoneChange {
     pub sms_service: Option<bool>,
     /// Whether automatic texts of the line go to the customer.
     pub automatic_texts: Option<bool>,
-    /// `enabled` or `disabled`.
-    pub calling: Option<String>,
-    /// `enabled` or `disabled`.
-    pub sip: Option<String>,
-    /// Telephone server.
-    pub sip_hostname: Option<Option<String>>,
-    /// Its TLS port.
-    pub sip_port: Option<i64>,
+    /// The portal whose administrators may link it.
+    pub offered_id: Option<Option<Uuid>>,
 }
 
 /// Stores a number. It is not linked to a portal yet, whatever `phone` says.
@@ -283,8 +277,8 @@ pub async fn insert_phone(store: &Store, phone: &Phone) -> Result<(), Error> {
     store
         .execute(
             "INSERT INTO phones (id, account_id, phone, phone_number_id, sms_service, automatic_texts, calling, sip, \
-             sip_hostname, sip_port, connection, created_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'not_linked', $11)",
+             sip_hostname, sip_port, connection, offered_id, created_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'not_linked', $12, $11)",
             &[
                 phone.id.into(),
                 phone.account_id.into(),
@@ -297,6 +291,7 @@ pub async fn insert_phone(store: &Store, phone: &Phone) -> Result<(), Error> {
                 phone.sip_hostname.clone().into(),
                 phone.sip_port.into(),
                 phone.created_at.0.into(),
+                phone.offered_id.into(),
             ],
         )
         .await?;
@@ -315,10 +310,7 @@ pub async fn change_phone(store: &Store, id: Uuid, change: &PhoneChange) -> Resu
     );
     put(&mut changes, "sms_service", change.sms_service);
     put(&mut changes, "automatic_texts", change.automatic_texts);
-    put(&mut changes, "calling", change.calling.clone());
-    put(&mut changes, "sip", change.sip.clone());
-    put(&mut changes, "sip_hostname", change.sip_hostname.clone());
-    put(&mut changes, "sip_port", change.sip_port);
+    put(&mut changes, "offered_id", change.offered_id);
     update(store, "phones", id, changes).await
 }
 
@@ -354,6 +346,8 @@ pub async fn delete_phone(store: &Store, id: Uuid) -> Result<PhoneRemoval, Error
         )
         .await?;
     }
+    tx.execute("DELETE FROM steps WHERE subject_id = $1", &[id.into()])
+        .await?;
     let removed = tx
         .execute("DELETE FROM phones WHERE id = $1", &[id.into()])
         .await?;

@@ -57,28 +57,48 @@ impl Reach {
 
 /// Conditions of a statement, joined by AND, with their cells.
 #[derive(Default)]
-struct Conditions {
+pub(super) struct Conditions {
     sql: Vec<String>,
     cells: Vec<Cell>,
 }
 
 impl Conditions {
-    /// Adds a condition in which `?` stands for the value.
-    fn add(&mut self, condition: &str, value: impl Into<Cell>) {
+    /// Adds a condition in which every `?` stands for the value.
+    pub(super) fn add(&mut self, condition: &str, value: impl Into<Cell>) {
         self.cells.push(value.into());
         self.sql
             .push(condition.replace('?', &format!("${}", self.cells.len())));
     }
 
-    fn equal(&mut self, column: &str, value: Option<&String>) {
+    /// Adds the condition that a column has a value, where there is one.
+    pub(super) fn equal(&mut self, column: &str, value: Option<&String>) {
         if let Some(value) = value {
             self.add(&format!("{column} = ?"), value.as_str());
         }
     }
 
+    /// Adds the condition that one of these columns contains a text, in upper or lower case.
+    pub(super) fn contains(&mut self, columns: &[&str], text: &str) {
+        // SQLite lowers only ASCII; the second condition finds other letters as they were typed.
+        self.cells
+            .push(Cell::Text(like_pattern(&text.to_lowercase())));
+        self.cells.push(Cell::Text(like_pattern(text)));
+        let last = self.cells.len();
+        let either: Vec<String> = columns
+            .iter()
+            .map(|column| {
+                format!(
+                    r"LOWER({column}) LIKE ${} ESCAPE '\' OR {column} LIKE ${last} ESCAPE '\'",
+                    last - 1
+                )
+            })
+            .collect();
+        self.sql.push(format!("({})", either.join(" OR ")));
+    }
+
     /// Adds the condition that a column holds one of these values. The list is filled up to a power of two with its
     /// last value, so that there are few different statements to be kept prepared.
-    fn among(&mut self, column: &str, values: impl Iterator<Item = Cell>) {
+    pub(super) fn among(&mut self, column: &str, values: impl Iterator<Item = Cell>) {
         let before = self.cells.len();
         self.cells.extend(values);
         let Some(last) = self.cells.get(before..).and_then(<[Cell]>::last).cloned() else {
@@ -94,8 +114,13 @@ impl Conditions {
             .push(format!("{column} IN ({})", places.join(", ")));
     }
 
+    /// What the conditions compare with.
+    pub(super) fn cells(&self) -> &[Cell] {
+        &self.cells
+    }
+
     /// The conditions after `WHERE`; empty where there are none.
-    fn filter(&self) -> String {
+    pub(super) fn filter(&self) -> String {
         if self.sql.is_empty() {
             String::new()
         } else {
@@ -104,7 +129,7 @@ impl Conditions {
     }
 
     /// Completes `select` with the conditions, newest first by `id`, one part of it.
-    fn page(mut self, select: &str, id: &str, window: Window) -> (String, Vec<Cell>) {
+    pub(super) fn page(mut self, select: &str, id: &str, window: Window) -> (String, Vec<Cell>) {
         if let Some(below) = window.below {
             self.add(&format!("{id} < ?"), below);
         }
@@ -150,16 +175,7 @@ impl MessageFilter {
         conditions.equal("state", self.state.as_ref());
         conditions.equal("direction", self.direction.as_ref());
         if let Some(text) = &self.text {
-            // SQLite lowers only ASCII; the second condition finds other letters as they were typed.
-            conditions
-                .cells
-                .push(Cell::Text(like_pattern(&text.to_lowercase())));
-            conditions.cells.push(Cell::Text(like_pattern(text)));
-            let last = conditions.cells.len();
-            conditions.sql.push(format!(
-                r"(LOWER(text) LIKE ${} ESCAPE '\' OR text LIKE ${last} ESCAPE '\')",
-                last - 1
-            ));
+            conditions.contains(&["text"], text);
         }
         conditions
     }
@@ -268,6 +284,8 @@ pub struct Conversation {
     pub name: Option<String>,
     /// The last message of the customer.
     pub last_inbound_at: Option<Millis>,
+    /// When Meta said that only templates are taken.
+    pub window_closed_at: Option<Millis>,
     /// When it began.
     pub created_at: Millis,
 }
@@ -283,7 +301,8 @@ pub async fn conversations(
     conditions.add("conversations.phone_id = ?", phone);
     reach.phones(&mut conditions, "conversations.phone_id");
     let (sql, cells) = conditions.page(
-        "SELECT conversations.id, conversations.last_inbound_at, conversations.created_at, persons.wa_id, \
+        "SELECT conversations.id, conversations.last_inbound_at, conversations.window_closed_at, \
+         conversations.created_at, persons.wa_id, \
          persons.user_id, persons.username, persons.name FROM conversations \
          LEFT JOIN persons ON persons.id = conversations.person_id",
         "conversations.id",
@@ -299,6 +318,7 @@ pub async fn conversations(
                 username: row.maybe_text("username")?,
                 name: row.maybe_text("name")?,
                 last_inbound_at: row.maybe_number("last_inbound_at")?.map(Millis),
+                window_closed_at: row.maybe_number("window_closed_at")?.map(Millis),
                 created_at: Millis(row.number("created_at")?),
             })
         })

@@ -259,11 +259,51 @@ pub struct Conversation {
     pub im_chat_id: Option<i64>,
     /// When the customer last wrote; free text may be sent for 24 hours after it (Meta: customer service window).
     pub last_inbound_at: Option<Millis>,
+    /// When the customer was last heard here, perhaps long after the message was written.
+    pub heard_at: Option<Millis>,
+    /// When Meta said that the 24 hours are over; nothing once the customer has written again.
+    pub window_closed_at: Option<Millis>,
     /// When it began.
     pub created_at: Millis,
 }
 
-const CONVERSATION: &str = "SELECT id, phone_id, person_id, chat_ref, im_chat_id, last_inbound_at, created_at FROM conversations";
+const CONVERSATION: &str = "SELECT id, phone_id, person_id, chat_ref, im_chat_id, last_inbound_at, heard_at, \
+                            window_closed_at, created_at FROM conversations";
+
+/// For so long after a customer's message everything may be sent, afterwards only templates (Meta: customer service
+/// windows).
+pub const WINDOW: std::time::Duration = std::time::Duration::from_hours(24);
+
+/// Until when everything may be sent, as far as the customer's messages tell; `None` while only templates are taken.
+pub fn open_until(
+    last_inbound_at: Option<Millis>,
+    window_closed_at: Option<Millis>,
+    now: Millis,
+) -> Option<Millis> {
+    if window_closed_at.is_some() {
+        return None;
+    }
+    last_inbound_at
+        .map(|at| at + WINDOW)
+        .filter(|until| *until > now)
+}
+
+impl Conversation {
+    /// Whether everything may be sent. A message that came late counts from when it came: Meta, whose clock it is, says
+    /// so if that is too late.
+    pub fn takes_everything(&self, now: Millis) -> bool {
+        let open = |since| open_until(since, self.window_closed_at, now).is_some();
+        open(self.last_inbound_at) || open(self.heard_at)
+    }
+}
+
+/// Remembers that Meta takes only templates in a conversation.
+pub fn close_window(tx: &mut Transaction, conversation: Uuid, at: Millis) {
+    tx.write(
+        "UPDATE conversations SET window_closed_at = $1 WHERE id = $2",
+        &[at.0.into(), conversation.into()],
+    );
+}
 
 fn read_conversation(row: &Row) -> Result<Conversation, Error> {
     Ok(Conversation {
@@ -273,6 +313,8 @@ fn read_conversation(row: &Row) -> Result<Conversation, Error> {
         chat_ref: row.text("chat_ref")?,
         im_chat_id: row.maybe_number("im_chat_id")?,
         last_inbound_at: row.maybe_number("last_inbound_at")?.map(Millis),
+        heard_at: row.maybe_number("heard_at")?.map(Millis),
+        window_closed_at: row.maybe_number("window_closed_at")?.map(Millis),
         created_at: Millis(row.number("created_at")?),
     })
 }
@@ -319,15 +361,20 @@ pub fn save(tx: &mut Transaction, conversations: Vec<Conversation>) {
                 conversation.chat_ref.into(),
                 conversation.im_chat_id.into(),
                 conversation.last_inbound_at.map(|at| at.0).into(),
+                conversation.heard_at.map(|at| at.0).into(),
+                conversation.window_closed_at.map(|at| at.0).into(),
                 conversation.created_at.0.into(),
             ]
         })
         .collect();
     tx.write_rows(
-        "INSERT INTO conversations (id, phone_id, person_id, chat_ref, im_chat_id, last_inbound_at, created_at) VALUES",
+        "INSERT INTO conversations (id, phone_id, person_id, chat_ref, im_chat_id, last_inbound_at, heard_at, \
+         window_closed_at, created_at) VALUES",
         rows,
         "ON CONFLICT (id) DO UPDATE SET im_chat_id = COALESCE(excluded.im_chat_id, conversations.im_chat_id), \
-         last_inbound_at = COALESCE(excluded.last_inbound_at, conversations.last_inbound_at)",
+         last_inbound_at = COALESCE(excluded.last_inbound_at, conversations.last_inbound_at), \
+         heard_at = COALESCE(excluded.heard_at, conversations.heard_at), \
+         window_closed_at = excluded.window_closed_at",
     );
 }
 

@@ -42,14 +42,18 @@ pub struct Installation {
     pub client_endpoint: String,
     /// Base address of the authorization server's REST methods, as the portal named it.
     pub server_endpoint: String,
-    /// Proof of origin of the installation's events.
-    pub application_token: Secret,
+    /// Proof of origin of the installation's events; `None` keeps the one that is known.
+    pub application_token: Option<Secret>,
     /// The pair.
     pub tokens: TokenPair,
     /// Granted scopes, with commas.
     pub scope: String,
     /// Language code of the portal; `None` keeps what is known.
     pub language: Option<String>,
+    /// Whether the portal says that the installation is finished; `None` where it was not asked.
+    pub installed: Option<bool>,
+    /// Id and name of the employee whose tokens they are, where known.
+    pub installer: Option<(i64, String)>,
     /// What is wrong with it although it works, in one sentence.
     pub problem: Option<String>,
 }
@@ -96,17 +100,23 @@ async fn insert_or_renew(
         table: TABLE,
         id,
     };
+    let installer = installation.installer.as_ref();
     tx.execute(
         "INSERT INTO instances (id, app_id, member_id, domain, client_endpoint, server_endpoint, application_token, \
-         access_token, refresh_token, expires_at, refreshed_at, scope, language, state, problem, calls_per_second, \
-         burst, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, COALESCE($13, 'en'), $14, $15, 2.0, 40, $16) \
+         access_token, refresh_token, expires_at, refreshed_at, scope, language, state, problem, installed, \
+         installer_id, installer_name, prepared, calls_per_second, burst, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, COALESCE($13, 'en'), $14, $15, \
+         $17, $18, $19, false, 2.0, 40, $16) \
          ON CONFLICT (app_id, member_id) DO UPDATE SET domain = excluded.domain, \
          client_endpoint = excluded.client_endpoint, server_endpoint = excluded.server_endpoint, \
-         application_token = excluded.application_token, access_token = excluded.access_token, \
+         application_token = CASE WHEN $20 THEN excluded.application_token ELSE instances.application_token END, \
+         access_token = excluded.access_token, \
          refresh_token = excluded.refresh_token, expires_at = excluded.expires_at, \
          refreshed_at = excluded.refreshed_at, scope = excluded.scope, \
-         language = COALESCE($13, instances.language), state = excluded.state, problem = excluded.problem",
+         language = COALESCE($13, instances.language), state = excluded.state, problem = excluded.problem, \
+         installed = CASE WHEN $21 THEN excluded.installed ELSE instances.installed END, prepared = false, \
+         installer_id = COALESCE(excluded.installer_id, instances.installer_id), \
+         installer_name = COALESCE(excluded.installer_name, instances.installer_name)",
         &[
             id.into(),
             installation.app_id.into(),
@@ -114,7 +124,13 @@ async fn insert_or_renew(
             installation.domain.as_str().into(),
             installation.client_endpoint.as_str().into(),
             installation.server_endpoint.as_str().into(),
-            seal.required("application_token", &installation.application_token),
+            seal.required(
+                "application_token",
+                installation
+                    .application_token
+                    .as_ref()
+                    .unwrap_or(&Secret::new("")),
+            ),
             seal.required("access_token", &installation.tokens.access_token),
             seal.required("refresh_token", &installation.tokens.refresh_token),
             installation.tokens.expires_at.0.into(),
@@ -124,6 +140,11 @@ async fn insert_or_renew(
             InstanceState::Active.as_str().into(),
             installation.problem.clone().into(),
             now.0.into(),
+            installation.installed.unwrap_or(true).into(),
+            installer.map(|(id, _)| *id).into(),
+            installer.map(|(_, name)| name.clone()).into(),
+            installation.application_token.is_some().into(),
+            installation.installed.is_some().into(),
         ],
     )
     .await?;
@@ -235,8 +256,91 @@ pub async fn refreshed_before(store: &Store, moment: Millis) -> Result<Vec<Uuid>
     rows.iter().map(|row| row.id("id")).collect()
 }
 
-/// Links a number to an installation or to none. What it had on another portal is forgotten.
-pub async fn link(store: &Store, phone: Uuid, instance: Option<Uuid>) -> Result<bool, Error> {
+/// Notes what a portal says about its installation: whether it is finished, and whose tokens are used.
+pub async fn set_installed(
+    store: &Store,
+    id: Uuid,
+    installed: Option<bool>,
+    installer: Option<(i64, &str)>,
+) -> Result<(), Error> {
+    store
+        .execute(
+            "UPDATE instances SET installed = CASE WHEN $5 THEN $2 ELSE installed END, \
+             installer_id = COALESCE($3, installer_id), installer_name = COALESCE($4, installer_name) WHERE id = $1",
+            &[
+                id.into(),
+                installed.unwrap_or(true).into(),
+                installer.map(|(id, _)| id).into(),
+                Cell::MaybeText(installer.map(|(_, name)| name.to_owned())),
+                installed.is_some().into(),
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Notes that connector, events and placements of an installation are bound, or that they are to be bound again.
+pub async fn set_prepared(store: &Store, id: Uuid, prepared: bool) -> Result<(), Error> {
+    store
+        .execute(
+            "UPDATE instances SET prepared = $2 WHERE id = $1",
+            &[id.into(), prepared.into()],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Keeps the application token of an installation that had none; gives whether it had none.
+pub async fn learn_application_token(
+    store: &Store,
+    sealer: &Sealer,
+    id: Uuid,
+    token: &Secret,
+) -> Result<bool, Error> {
+    let mut tx = store.begin().await?;
+    let rows = tx
+        .fetch(
+            "SELECT application_token FROM instances WHERE id = $1",
+            &[id.into()],
+        )
+        .await?;
+    let Some(row) = rows.first() else {
+        return Ok(false);
+    };
+    if !unseal(sealer, "application_token", id, row)?
+        .expose()
+        .is_empty()
+    {
+        return Ok(false);
+    }
+    let seal = Seal {
+        sealer,
+        table: TABLE,
+        id,
+    };
+    tx.execute(
+        "UPDATE instances SET application_token = $2 WHERE id = $1",
+        &[id.into(), seal.required("application_token", token)],
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// Where a number is to be linked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Link {
+    /// The installation.
+    pub instance: Option<Uuid>,
+    /// An open line that somebody chose; without one the number gets its own.
+    pub chosen_line: Option<i64>,
+    /// The installation whose administrators may link it again.
+    pub offered: Option<Uuid>,
+}
+
+/// Links a number to an installation or to none. What it had on another line is forgotten.
+pub async fn link(store: &Store, phone: Uuid, link: Link) -> Result<bool, Error> {
+    let instance = link.instance;
     let connection = if instance.is_some() {
         Connection::Pending
     } else {
@@ -245,8 +349,15 @@ pub async fn link(store: &Store, phone: Uuid, instance: Option<Uuid>) -> Result<
     let touched = store
         .execute(
             "UPDATE phones SET instance_id = $2, connection = $3, connector = NULL, line_id = NULL, line_name = NULL, \
+             chosen_line_id = $4, offered_id = $5, \
              error = CASE WHEN paused IS NULL THEN NULL ELSE error END WHERE id = $1",
-            &[phone.into(), instance.into(), connection.as_str().into()],
+            &[
+                phone.into(),
+                instance.into(),
+                connection.as_str().into(),
+                link.chosen_line.into(),
+                link.offered.into(),
+            ],
         )
         .await?;
     Ok(touched > 0)
@@ -380,6 +491,21 @@ pub async fn resume(store: &Store, account_or_app: Uuid) -> Result<Vec<Uuid>, Er
     Ok(phones)
 }
 
+const RAISE: &str = "INSERT INTO alarms (id, kind, subject, text, raised_at) SELECT $1, $2, $3, $4, $5 \
+                     WHERE NOT EXISTS (SELECT 1 FROM alarms WHERE kind = $2 AND subject = $3 AND cleared_at IS NULL)";
+const CLEAR: &str =
+    "UPDATE alarms SET cleared_at = $1 WHERE kind = $2 AND subject = $3 AND cleared_at IS NULL";
+
+fn raising(id: Uuid, now: Millis, kind: &str, subject: &str, text: &str) -> [Cell; 5] {
+    [
+        id.into(),
+        kind.into(),
+        subject.into(),
+        text.into(),
+        now.0.into(),
+    ]
+}
+
 /// Raises an alarm unless the same one is open; gives whether it is new. `kind` and `subject` (an id or name) say
 /// which one it is.
 pub async fn raise_alarm(
@@ -390,14 +516,21 @@ pub async fn raise_alarm(
     subject: &str,
     text: &str,
 ) -> Result<bool, Error> {
-    let raised = store
-        .execute(
-            "INSERT INTO alarms (id, kind, subject, text, raised_at) SELECT $1, $2, $3, $4, $5 \
-             WHERE NOT EXISTS (SELECT 1 FROM alarms WHERE kind = $2 AND subject = $3 AND cleared_at IS NULL)",
-            &[id.into(), kind.into(), subject.into(), text.into(), now.0.into()],
-        )
-        .await?;
-    Ok(raised > 0)
+    let cells = raising(id, now, kind, subject, text);
+    Ok(store.execute(RAISE, &cells).await? > 0)
+}
+
+/// The same together with something else.
+pub async fn raise_alarm_within(
+    tx: &mut Transaction,
+    id: Uuid,
+    now: Millis,
+    kind: &str,
+    subject: &str,
+    text: &str,
+) -> Result<bool, Error> {
+    let cells = raising(id, now, kind, subject, text);
+    Ok(tx.execute(RAISE, &cells).await? > 0)
 }
 
 /// Clears an alarm; gives whether it was open.
@@ -407,11 +540,17 @@ pub async fn clear_alarm(
     kind: &str,
     subject: &str,
 ) -> Result<bool, Error> {
-    let cleared = store
-        .execute(
-            "UPDATE alarms SET cleared_at = $1 WHERE kind = $2 AND subject = $3 AND cleared_at IS NULL",
-            &[now.0.into(), kind.into(), subject.into()],
-        )
-        .await?;
-    Ok(cleared > 0)
+    let cells = [now.0.into(), kind.into(), subject.into()];
+    Ok(store.execute(CLEAR, &cells).await? > 0)
+}
+
+/// The same together with something else.
+pub async fn clear_alarm_within(
+    tx: &mut Transaction,
+    now: Millis,
+    kind: &str,
+    subject: &str,
+) -> Result<bool, Error> {
+    let cells = [now.0.into(), kind.into(), subject.into()];
+    Ok(tx.execute(CLEAR, &cells).await? > 0)
 }

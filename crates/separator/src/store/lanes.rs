@@ -12,7 +12,7 @@ use super::{
     Cell, Error, Row, Store, Transaction,
     messages::{self, Journey},
 };
-use crate::time::Millis;
+use crate::{time::Millis, translate::template::HeaderKind};
 
 /// To whom a row goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -83,7 +83,9 @@ impl Task {
     /// What to confirm to the portal once this is sent.
     pub fn confirmation(&self) -> Option<&Confirmation> {
         match self {
-            Self::Text { confirm, .. } | Self::File { confirm, .. } => confirm.as_ref(),
+            Self::Text { confirm, .. }
+            | Self::File { confirm, .. }
+            | Self::Template { confirm, .. } => confirm.as_ref(),
             _ => None,
         }
     }
@@ -153,8 +155,51 @@ pub enum Task {
         name: String,
         /// Its language code, exactly as approved.
         language: String,
-        /// Components as Meta takes them.
+        /// Components as Meta takes them, but for the file of the header.
         components: serde_json::Value,
+        /// The file of the header: that of the row's media id, or else the one behind its link.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        header: Option<HeaderFile>,
+        /// What to confirm to the portal once this is sent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        confirm: Option<Confirmation>,
+    },
+    /// Portal: what became of a message that Bitrix24 asked for as an SMS or by a robot.
+    Report(Report),
+}
+
+/// The file of a template's header.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeaderFile {
+    /// What it has to be.
+    pub kind: HeaderKind,
+    /// Its address, where it was given as one.
+    pub link: Option<String>,
+}
+
+/// What became of a message that Bitrix24 asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "of", rename_all = "snake_case")]
+pub enum Report {
+    /// An SMS (Bitrix24: messageservice.message.status.update).
+    Sms {
+        /// The provider's code.
+        code: String,
+        /// Bitrix24's id of the SMS.
+        sms: String,
+        /// `sent`, `delivered`, `undelivered` or `failed`.
+        status: String,
+    },
+    /// A robot or an action of a workflow (Bitrix24: bizproc.event.send).
+    Robot {
+        /// Bitrix24's token of the step that waits.
+        event_token: String,
+        /// Our id of the message.
+        message: String,
+        /// What became of it.
+        status: String,
+        /// Why it failed.
+        error: String,
     },
 }
 
@@ -252,7 +297,8 @@ pub fn enqueue(tx: &mut Transaction, tasks: &[NewTask]) {
     );
 }
 
-fn payload(task: &Task) -> String {
+/// A task as stored.
+pub(super) fn payload(task: &Task) -> String {
     serde_json::to_string(task)
         .expect("a task is made of text, numbers and JSON values, which always serialise")
 }

@@ -27,6 +27,11 @@ pub enum Source {
         /// Its size in bytes, as the event gave it.
         declared_size: Option<u64>,
     },
+    /// A file somewhere, whose address stands in a template's code.
+    Link {
+        /// Its address.
+        url: String,
+    },
 }
 
 /// Shows the portal's host only: the rest of the address is a way to the file.
@@ -38,6 +43,11 @@ impl fmt::Debug for Source {
                 let url = Url::parse(url).ok();
                 let host = url.as_ref().and_then(Url::host_str).unwrap_or("?");
                 write!(formatter, "Portal({host}/…)")
+            }
+            Self::Link { url } => {
+                let url = Url::parse(url).ok();
+                let host = url.as_ref().and_then(Url::host_str).unwrap_or("?");
+                write!(formatter, "Link({host}/…)")
             }
         }
     }
@@ -249,6 +259,18 @@ pub async fn put_off(store: &Store, id: Uuid, until: Millis, reason: &str) -> Re
         )
         .await?;
     Ok(())
+}
+
+/// Makes the files of some numbers due that wait for their next try.
+pub async fn due_now(store: &Store, phones: &[Uuid], now: Millis) -> Result<(), Error> {
+    let keys: Vec<Cell> = phones.iter().map(|phone| Cell::Id(*phone)).collect();
+    let mut tx = store.begin().await?;
+    let sql = format!(
+        "UPDATE media SET due_at = {} WHERE state = 'pending' AND due_at > {} AND phone_id IN",
+        now.0, now.0
+    );
+    tx.write_in(&sql, &keys);
+    tx.commit().await
 }
 
 /// The lanes that a file holds up: those whose head is waiting for it.

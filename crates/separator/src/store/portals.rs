@@ -13,6 +13,20 @@ use crate::{
     secret::Secret,
 };
 
+/// Beginning of what stands in the column of a client id that is not known yet: the column must not be empty and must be
+/// unique. No client id has a colon.
+const UNKNOWN: &str = "unknown:";
+
+/// A client id as it is stored.
+fn stored_client_id(app: Uuid, client_id: Option<&str>) -> String {
+    client_id.map_or_else(|| format!("{UNKNOWN}{app}"), str::to_owned)
+}
+
+/// A stored client id; `None` where it is not known yet.
+pub(super) fn client_id(stored: String) -> Option<String> {
+    (!stored.starts_with(UNKNOWN)).then_some(stored)
+}
+
 /// What may change about a Bitrix24 application; `None` leaves as it is.
 #[derive(Debug, Default)]
 pub struct BitrixAppChange {
@@ -20,9 +34,9 @@ pub struct BitrixAppChange {
     pub site_id: Option<Uuid>,
     /// Name.
     pub name: Option<String>,
-    /// Client id.
+    /// Client id; it can be corrected, not taken away.
     pub client_id: Option<String>,
-    /// Client secret.
+    /// Client secret; it can be corrected, not taken away.
     pub client_secret: Option<Secret>,
 }
 
@@ -45,7 +59,7 @@ pub async fn insert_bitrix_app(
                 app.id.into(),
                 app.site_id.into(),
                 app.name.as_str().into(),
-                app.client_id.as_str().into(),
+                stored_client_id(app.id, app.client_id.as_deref()).into(),
                 seal.optional("client_secret", app.client_secret.as_ref()),
                 app.created_at.0.into(),
             ],
@@ -105,11 +119,18 @@ pub async fn change_pace(
 
 /// Removes an installation whose application was removed from the portal; false where there is no such one.
 pub async fn delete_uninstalled(store: &Store, id: Uuid) -> Result<bool, Error> {
-    let removed = store
+    let mut tx = store.begin().await?;
+    let removed = tx
         .execute(
             "DELETE FROM instances WHERE id = $1 AND state = $2",
             &[id.into(), InstanceState::Uninstalled.as_str().into()],
         )
         .await?;
-    Ok(removed > 0)
+    if removed == 0 {
+        return Ok(false);
+    }
+    tx.execute("DELETE FROM steps WHERE subject_id = $1", &[id.into()])
+        .await?;
+    tx.commit().await?;
+    Ok(true)
 }

@@ -12,6 +12,10 @@ pub enum Source {
     Meta,
     /// Bitrix24; the owner is an installation.
     Bitrix,
+    /// Bitrix24, to have an SMS sent; the owner is an installation.
+    Sms,
+    /// Bitrix24, to have a robot or an action of a workflow done; the owner is an installation.
+    Robot,
 }
 
 impl Source {
@@ -20,15 +24,18 @@ impl Source {
         match self {
             Self::Meta => "meta",
             Self::Bitrix => "bitrix",
+            Self::Sms => "sms",
+            Self::Robot => "robot",
         }
     }
 
     /// The source that is stored as `text`.
     pub fn parse(text: &str) -> Self {
-        if text == "bitrix" {
-            Self::Bitrix
-        } else {
-            Self::Meta
+        match text {
+            "bitrix" => Self::Bitrix,
+            "sms" => Self::Sms,
+            "robot" => Self::Robot,
+            _ => Self::Meta,
         }
     }
 }

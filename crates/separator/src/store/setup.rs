@@ -3,7 +3,7 @@
 
 use uuid::Uuid;
 
-use super::{Error, Row, Store};
+use super::{Error, Row, Store, portals};
 use crate::{
     registry::{self, Account, BitrixApp, Instance, Part, Phone, Site, WabaApp},
     seal::Sealer,
@@ -135,7 +135,8 @@ pub async fn accounts(store: &Store, sealer: &Sealer, part: Part) -> Result<Vec<
 /// The numbers of a part.
 pub async fn phones(store: &Store, part: Part) -> Result<Vec<Phone>, Error> {
     const SQL: &str = "SELECT id, account_id, phone, phone_number_id, instance_id, sms_service, automatic_texts, calling, sip, \
-             sip_hostname, sip_port, connection, connector, line_id, line_name, error, paused, created_at FROM phones";
+             sip_hostname, sip_port, connection, connector, line_id, line_name, chosen_line_id, offered_id, error, paused, \
+             created_at FROM phones";
     let only = match part {
         Part::All => None,
         Part::Phone(id) => Some(("id", id)),
@@ -161,6 +162,8 @@ pub async fn phones(store: &Store, part: Part) -> Result<Vec<Phone>, Error> {
                 connector: row.maybe_text("connector")?,
                 line_id: row.maybe_number("line_id")?,
                 line_name: row.maybe_text("line_name")?,
+                chosen_line_id: row.maybe_number("chosen_line_id")?,
+                offered_id: row.maybe_id("offered_id")?,
                 error: row
                     .maybe_text("error")?
                     .and_then(|text| serde_json::from_str(&text).ok()),
@@ -186,7 +189,7 @@ pub async fn bitrix_apps(store: &Store, sealer: &Sealer) -> Result<Vec<BitrixApp
                 id,
                 site_id: row.id("site_id")?,
                 name: row.text("name")?,
-                client_id: row.text("client_id")?,
+                client_id: portals::client_id(row.text("client_id")?),
                 client_secret: row
                     .maybe_bytes("client_secret")?
                     .map(|bytes| unseal(sealer, "bitrix_apps", "client_secret", id, &bytes))
@@ -200,7 +203,8 @@ pub async fn bitrix_apps(store: &Store, sealer: &Sealer) -> Result<Vec<BitrixApp
 /// The installations of a part, without their access and refresh tokens, which belong to the token keeper.
 pub async fn instances(store: &Store, sealer: &Sealer, part: Part) -> Result<Vec<Instance>, Error> {
     const SQL: &str = "SELECT id, app_id, member_id, domain, client_endpoint, server_endpoint, application_token, state, \
-             problem, language, scope, calls_per_second, burst, created_at FROM instances";
+             problem, language, scope, prepared, installed, installer_id, installer_name, refreshed_at, \
+             calls_per_second, burst, created_at FROM instances";
     let only = match part {
         Part::All => None,
         Part::Instance(id) => Some(("id", id)),
@@ -211,6 +215,7 @@ pub async fn instances(store: &Store, sealer: &Sealer, part: Part) -> Result<Vec
         .map(|row| {
             let id = row.id("id")?;
             let token = row.bytes("application_token")?;
+            let token = unseal(sealer, "instances", "application_token", id, &token)?;
             Ok(Instance {
                 id,
                 app_id: row.id("app_id")?,
@@ -218,11 +223,18 @@ pub async fn instances(store: &Store, sealer: &Sealer, part: Part) -> Result<Vec
                 domain: row.text("domain")?,
                 client_endpoint: row.text("client_endpoint")?,
                 server_endpoint: row.text("server_endpoint")?,
-                application_token: unseal(sealer, "instances", "application_token", id, &token)?,
+                // The column cannot be empty; a token that is not known is an empty text.
+                application_token: (!token.expose().is_empty()).then_some(token),
                 state: registry::instance_state(&row.text("state")?),
                 problem: row.maybe_text("problem")?,
                 language: Language::from_code(&row.text("language")?),
+                language_code: row.text("language")?,
                 scope: row.text("scope")?,
+                prepared: row.flag("prepared")?,
+                installed: row.flag("installed")?,
+                installer_id: row.maybe_number("installer_id")?,
+                installer_name: row.maybe_text("installer_name")?,
+                refreshed_at: Millis(row.number("refreshed_at")?),
                 calls_per_second: row.real("calls_per_second")?,
                 burst: row.number("burst")?,
                 created_at: created_at(row)?,

@@ -1,6 +1,4 @@
-//! Users, their one-time sign-in links and API keys.
-//!
-//! Passwords are stored as Argon2id strings, links and keys as SHA-256 digests: what is in the database opens no door.
+//! Users. What they prove to be the ones with is in [`credentials`](super::credentials).
 
 use uuid::Uuid;
 
@@ -28,40 +26,6 @@ pub struct NewUser<'a> {
     pub role: &'a str,
     /// When the user was created.
     pub created_at: Millis,
-}
-
-/// An API key to be stored.
-#[derive(Debug)]
-pub struct NewKey<'a> {
-    /// Our id.
-    pub id: Uuid,
-    /// Whose key it is.
-    pub user_id: Uuid,
-    /// Name given to it.
-    pub name: &'a str,
-    /// Scope, as its `as_str` gives it.
-    pub scope: &'a str,
-    /// SHA-256 of the key, hexadecimal.
-    pub hash: &'a str,
-    /// When it was created.
-    pub created_at: Millis,
-}
-
-/// A stored API key and its owner.
-#[derive(Debug)]
-pub struct Key {
-    /// Our id.
-    pub id: Uuid,
-    /// Whose key it is.
-    pub user_id: Uuid,
-    /// The owner's role.
-    pub role: String,
-    /// What it opens.
-    pub scope: String,
-    /// SHA-256 of the key, hexadecimal.
-    pub hash: String,
-    /// When it was last used, to an hour.
-    pub used_at: Option<Millis>,
 }
 
 /// Stores a user and, where given, the link for the first sign-in, both or none. A taken e-mail address is a
@@ -183,54 +147,116 @@ pub async fn exists(store: &Store, id: Uuid) -> Result<bool, Error> {
     Ok(row.is_some())
 }
 
-/// Stores an API key.
-pub async fn insert_key(store: &Store, key: &NewKey<'_>) -> Result<(), Error> {
-    store
-        .execute(
-            "INSERT INTO api_keys (id, user_id, name, scope, hash, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
-            &[
-                key.id.into(),
-                key.user_id.into(),
-                key.name.into(),
-                key.scope.into(),
-                key.hash.into(),
-                key.created_at.0.into(),
-            ],
+/// All users, the oldest first.
+pub async fn all(store: &Store) -> Result<Vec<User>, Error> {
+    let rows = store.fetch(&format!("{USER} ORDER BY id"), &[]).await?;
+    rows.iter().map(user_row).collect()
+}
+
+/// What may change about a user; `None` leaves as it is.
+#[derive(Debug, Default)]
+pub struct UserChange {
+    /// E-mail address, lower case.
+    pub email: Option<String>,
+    /// Name.
+    pub name: Option<String>,
+    /// Role.
+    pub role: Option<&'static str>,
+    /// Language code; `Some(None)`: the browser's language.
+    pub language: Option<Option<String>>,
+    /// Whether the user may not sign in.
+    pub disabled: Option<bool>,
+    /// Whether the authenticator app is taken away.
+    pub without_totp: bool,
+}
+
+/// What became of a change to a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UserOutcome {
+    /// It was made.
+    Done,
+    /// There is no such user.
+    Unknown,
+    /// Nobody would be left who may do everything.
+    LastAdministrator,
+}
+
+/// Whether an administrator is left who may sign in. It is asked at the end of a transaction that took its turn with
+/// [`one_at_a_time`].
+async fn administrator_left(tx: &mut Transaction) -> Result<bool, Error> {
+    let left = tx
+        .fetch(
+            "SELECT id FROM users WHERE role = 'admin' AND NOT disabled LIMIT 1",
+            &[],
         )
+        .await?;
+    Ok(!left.is_empty())
+}
+
+/// Makes two changes to administrators wait for each other, so that two of them do not remove each other.
+async fn one_at_a_time(tx: &mut Transaction) -> Result<(), Error> {
+    tx.execute("UPDATE users SET role = role WHERE role = 'admin'", &[])
         .await?;
     Ok(())
 }
 
-/// The key with this digest, together with its owner's role, where the owner may still sign in.
-pub async fn key_by_hash(store: &Store, hash: &str) -> Result<Option<Key>, Error> {
-    let row = store
-        .fetch_optional(
-            "SELECT api_keys.id, api_keys.user_id, users.role, api_keys.scope, api_keys.hash, api_keys.used_at \
-             FROM api_keys JOIN users ON users.id = api_keys.user_id \
-             WHERE api_keys.hash = $1 AND NOT users.disabled",
-            &[hash.into()],
-        )
-        .await?;
-    row.map(|row| {
-        Ok(Key {
-            id: row.id("id")?,
-            user_id: row.id("user_id")?,
-            role: row.text("role")?,
-            scope: row.text("scope")?,
-            hash: row.text("hash")?,
-            used_at: row.maybe_number("used_at")?.map(Millis),
-        })
-    })
-    .transpose()
+/// Changes a user. Where the user may no longer sign in, the sessions end.
+pub async fn change(store: &Store, id: Uuid, change: UserChange) -> Result<UserOutcome, Error> {
+    let mut columns: Vec<(&str, Cell)> = Vec::new();
+    columns.extend(change.email.map(|email| ("email", Cell::from(email))));
+    columns.extend(change.name.map(|name| ("name", Cell::from(name))));
+    columns.extend(change.role.map(|role| ("role", Cell::from(role))));
+    columns.extend(
+        change
+            .language
+            .map(|language| ("language", Cell::from(language))),
+    );
+    columns.extend(
+        change
+            .disabled
+            .map(|disabled| ("disabled", Cell::from(disabled))),
+    );
+    if change.without_totp {
+        columns.push(("totp_confirmed", Cell::from(false)));
+        columns.push(("totp_secret", Cell::MaybeBytes(None)));
+    }
+    // What is there stays, and tells whether there is such a user.
+    let mut sql = "UPDATE users SET id = id".to_owned();
+    let mut cells = vec![Cell::from(id)];
+    for (column, cell) in columns {
+        cells.push(cell);
+        sql = format!("{sql}, {column} = ${}", cells.len());
+    }
+    let mut tx = store.begin().await?;
+    one_at_a_time(&mut tx).await?;
+    if tx.execute(&format!("{sql} WHERE id = $1"), &cells).await? == 0 {
+        return Ok(UserOutcome::Unknown);
+    }
+    if !administrator_left(&mut tx).await? {
+        return Ok(UserOutcome::LastAdministrator);
+    }
+    if change.disabled == Some(true) {
+        tx.execute("DELETE FROM sessions WHERE user_id = $1", &[id.into()])
+            .await?;
+    }
+    tx.commit().await?;
+    Ok(UserOutcome::Done)
 }
 
-/// Notes that a key is in use.
-pub async fn touch_key(store: &Store, id: Uuid, now: Millis) -> Result<(), Error> {
-    store
-        .execute(
-            "UPDATE api_keys SET used_at = $2 WHERE id = $1",
-            &[id.into(), now.0.into()],
-        )
-        .await?;
-    Ok(())
+/// Removes a user with keys and sessions. A user who owns sites is refused by the database.
+pub async fn delete(store: &Store, id: Uuid) -> Result<UserOutcome, Error> {
+    let mut tx = store.begin().await?;
+    one_at_a_time(&mut tx).await?;
+    if tx
+        .execute("DELETE FROM users WHERE id = $1", &[id.into()])
+        .await?
+        == 0
+    {
+        return Ok(UserOutcome::Unknown);
+    }
+    if !administrator_left(&mut tx).await? {
+        return Ok(UserOutcome::LastAdministrator);
+    }
+    tx.commit().await?;
+    Ok(UserOutcome::Done)
 }

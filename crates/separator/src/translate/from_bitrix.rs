@@ -6,10 +6,13 @@
 mod split;
 
 use bitrix24::events::{ConnectorMessage, EventFile};
-use bitrix24::markup::{self, Marks};
+use bitrix24::markup::{self, Marks, Signature};
 
 pub use self::split::split;
-use super::message::{OperatorFile, Part, QuoteBlock, Reply};
+use super::{
+    code::{self, Code, Malformed},
+    message::{OperatorFile, Part, QuoteBlock, Reply},
+};
 
 /// Longest text of a WhatsApp message, in characters (Meta: text messages).
 pub const MAX_TEXT: usize = 4096;
@@ -45,6 +48,25 @@ pub fn read(message: &ConnectorMessage) -> Reply {
     let mut parts: Vec<Part> = split(&text, MAX_TEXT).into_iter().map(Part::Text).collect();
     parts.extend(files.into_iter().map(Part::File));
     Reply { quote, parts }
+}
+
+/// The code that an operator's message is, if it is one. It may follow a quotation and the operator's signature.
+pub fn code(message: &ConnectorMessage) -> Option<Result<Code, Malformed>> {
+    code::parse(&written(message))
+}
+
+/// What an operator wrote, without markup, quotation and signature.
+pub fn written(message: &ConnectorMessage) -> String {
+    let quoted = markup::quote_block(&message.text);
+    let text = quoted
+        .as_ref()
+        .map_or(message.text.as_str(), |(_, rest)| rest.as_str());
+    markup::plain(markup::strip_signature(text, Signature::Always))
+}
+
+/// An operator's file, as the event names it.
+pub fn file(file: &EventFile) -> OperatorFile {
+    operator_file(file)
 }
 
 /// Writes Bitrix24's markup with WhatsApp's marks.
@@ -230,6 +252,39 @@ mod tests {
             read(&message("", vec![file("a.png", None)])).parts,
             [part("a.png", None, None)]
         );
+    }
+
+    #[test]
+    fn a_code_is_found_behind_a_signature_a_quotation_and_markup() {
+        let dashes = "-".repeat(54);
+        let found =
+            |text: &str| code(&message(text, vec![])).map(|code| code.map(|code| code.to_string()));
+        for text in [
+            "template-hi+en_US+a|b",
+            "[b]Klaus Weber:[/b] [br]template-hi+en_US+a|b",
+            "[b]Klaus Weber:[/b]\ntemplate-hi+en_US+[i]a[/i]|b",
+        ] {
+            assert_eq!(
+                found(text),
+                Some(Ok("template-hi+en_US+a|b".to_owned())),
+                "{text}"
+            );
+        }
+        let quoting = format!("{dashes}\nKlaus [10:15]\ntemplate-old\n{dashes}\ntemplate-new");
+        assert_eq!(found(&quoting), Some(Ok("template-new".to_owned())));
+        let quoting = format!("{dashes}\nKlaus [10:15]\ntemplate-old\n{dashes}\nfine");
+        assert_eq!(found(&quoting), None);
+        assert_eq!(
+            found("template-hi+file_link:[url]https://a.example/?a=1&amp;b=2[/url]|x"),
+            Some(Ok(
+                "template-hi+file_link:https://a.example/?a=1&b=2|x".to_owned()
+            ))
+        );
+        assert_eq!(
+            found("Hello[br]template-hi+en_US"),
+            Some(Err(Malformed::NotAlone))
+        );
+        assert_eq!(found("[b]Good morning[/b]"), None);
     }
 
     #[test]

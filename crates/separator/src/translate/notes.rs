@@ -2,11 +2,15 @@
 //!
 //! Each says what happened and what to do. Every note exists in every language, because its words are a pair.
 
+mod codes;
 mod trouble;
 
 use self::trouble::Trouble;
 use super::from_whatsapp::markup;
-use super::message::Language;
+use super::{
+    message::Language,
+    template::{HeaderKind, Refusal},
+};
 
 /// The same words in every language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +42,12 @@ pub enum FileTrouble {
     Refused,
     /// It is larger than what is passed on.
     TooLarge,
-    /// Something else came in its place, such as a login page, or it was cut or damaged.
+    /// It was cut or damaged.
     Damaged,
+    /// A web page came in its place.
+    Page,
+    /// Its address is one that may not be called.
+    Forbidden,
 }
 
 /// A note that only operators see.
@@ -103,6 +111,32 @@ pub enum Note {
     GivenUp {
         /// For how many hours.
         hours: u32,
+    },
+    /// A template's code sent nothing.
+    CodeRefused(Refusal),
+    /// A message waits because only templates are taken.
+    Held {
+        /// Codes of templates that can be sent.
+        codes: Vec<String>,
+    },
+    /// A message that waited for the customer is not sent any more.
+    HeldTooLong {
+        /// Its beginning, or its file's name.
+        text: String,
+    },
+    /// The file of a template's header could not be had.
+    HeaderFileLost {
+        /// Its name.
+        name: String,
+        /// Why.
+        trouble: FileTrouble,
+    },
+    /// The file of a template's header is none that the template takes.
+    HeaderFileKind {
+        /// Its name.
+        name: String,
+        /// What it has to be.
+        kind: HeaderKind,
     },
 }
 
@@ -177,6 +211,14 @@ impl FileTrouble {
             Self::Damaged => (
                 "it came incomplete or damaged",
                 "он пришёл неполным или повреждённым",
+            ),
+            Self::Page => (
+                "a web page came in its place",
+                "вместо него пришла веб-страница",
+            ),
+            Self::Forbidden => (
+                "its address is not a public one and may not be called",
+                "его адрес не публичный, обращаться к нему нельзя",
             ),
         };
         Words { english, russian }
@@ -279,6 +321,38 @@ impl Note {
                     "Сообщение не доставлено: попытки шли {hours} ч. Если оно ещё важно, отправьте его снова и сообщите администратору."
                 ),
             ),
+            Self::CodeRefused(refusal) => codes::refusal(refusal, language),
+            Self::Held { codes } => codes::held(codes, language),
+            Self::HeldTooLong { text } => pick(
+                &format!(
+                    "Message not delivered: “{text}” waited 24 hours, and the customer did not write. Send a template if it still matters."
+                ),
+                &format!(
+                    "Сообщение не доставлено: «{text}» ждало 24 часа, но клиент не написал. Если оно ещё важно, отправьте шаблон."
+                ),
+            ),
+            Self::HeaderFileLost { name, trouble } => {
+                let why = trouble.words().in_language(language);
+                pick(
+                    &format!(
+                        "Template not sent: its file “{name}” could not be fetched: {why}. Check the address, or attach the file to the message with the code."
+                    ),
+                    &format!(
+                        "Шаблон не отправлен: не удалось получить файл «{name}»: {why}. Проверьте адрес или прикрепите файл к сообщению с кодом."
+                    ),
+                )
+            }
+            Self::HeaderFileKind { name, kind } => {
+                let wanted = codes::file_kind(*kind, language);
+                pick(
+                    &format!(
+                        "Template not sent: it takes {wanted}, and “{name}” is something else. Send the code with another file."
+                    ),
+                    &format!(
+                        "Шаблон не отправлен: ему нужно {wanted}, а «{name}» — что-то другое. Отправьте код с другим файлом."
+                    ),
+                )
+            }
         }
     }
 
@@ -436,14 +510,30 @@ mod tests {
             Note::SecurityCodeChanged,
             Note::NotLinked,
             Note::GivenUp { hours: 72 },
+            Note::Held {
+                codes: vec![name()],
+            },
+            Note::Held { codes: Vec::new() },
+            Note::HeldTooLong { text: name() },
+            Note::HeaderFileKind {
+                name: name(),
+                kind: HeaderKind::Image,
+            },
         ];
+        notes.extend(refusals(text).into_iter().map(Note::CodeRefused));
         for trouble in [
             FileTrouble::Gone,
             FileTrouble::Unreachable,
             FileTrouble::Refused,
             FileTrouble::TooLarge,
             FileTrouble::Damaged,
+            FileTrouble::Page,
+            FileTrouble::Forbidden,
         ] {
+            notes.push(Note::HeaderFileLost {
+                name: name(),
+                trouble,
+            });
             notes.push(Note::CustomerFileLost {
                 name: name(),
                 trouble,
@@ -454,6 +544,96 @@ mod tests {
             });
         }
         notes
+    }
+
+    fn refusals(text: &str) -> Vec<Refusal> {
+        use crate::translate::{code::Malformed, template::Part};
+        let name = || text.to_owned();
+        let mut refusals = vec![
+            Refusal::UnknownName {
+                name: name(),
+                nearest: vec![name()],
+            },
+            Refusal::NoTemplates,
+            Refusal::UnknownLanguage {
+                name: name(),
+                language: name(),
+                languages: vec![name()],
+            },
+            Refusal::Ambiguous {
+                name: name(),
+                languages: vec!["de".to_owned(), "en".to_owned()],
+            },
+            Refusal::Beyond {
+                name: name(),
+                what: "CAROUSEL".to_owned(),
+            },
+            Refusal::Count {
+                name: name(),
+                wanted: 1,
+                given: 2,
+                shape: name(),
+                code: name(),
+            },
+            Refusal::EmptyValue { number: 2 },
+            Refusal::UnknownValue {
+                name: name(),
+                names: vec![name()],
+            },
+            Refusal::Twice { name: name() },
+            Refusal::ButtonCount {
+                wanted: 1,
+                given: 2,
+            },
+            Refusal::FileMissing {
+                kind: HeaderKind::Document,
+            },
+            Refusal::NoPlaceForFile { name: name() },
+            Refusal::BadLink { link: name() },
+            Refusal::ManyFiles,
+            Refusal::LocationMissing,
+            Refusal::OptedOut,
+            Refusal::NoWrapper,
+            Refusal::NoInteractive { name: name() },
+        ];
+        for status in ["PAUSED", "REJECTED", "PENDING", "DISABLED", "ARCHIVED"] {
+            refusals.push(Refusal::NotApproved {
+                name: name(),
+                language: name(),
+                status: status.to_owned(),
+            });
+        }
+        for part in [Part::Header, Part::Body, Part::Button] {
+            refusals.push(Refusal::TooLong {
+                part,
+                length: 1025,
+                limit: 1024,
+            });
+        }
+        for malformed in [
+            Malformed::NoName,
+            Malformed::BadName(name()),
+            Malformed::Unclosed,
+            Malformed::TwoFiles,
+            Malformed::NotAlone,
+        ] {
+            refusals.push(Refusal::Malformed(malformed));
+        }
+        refusals
+    }
+
+    #[test]
+    fn every_refusal_says_what_happened_and_what_to_do() {
+        for refusal in refusals("x") {
+            let [english, russian] =
+                LANGUAGES.map(|language| Note::CodeRefused(refusal.clone()).text(language));
+            assert!(english.starts_with("Template not sent: "), "{english}");
+            assert!(russian.starts_with("Шаблон не отправлен: "), "{russian}");
+            for note in [english, russian] {
+                let sentences = note.matches(['.', ':']).count();
+                assert!(sentences >= 2, "what happened and what to do: {note}");
+            }
+        }
     }
 
     #[test]

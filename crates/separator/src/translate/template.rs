@@ -8,6 +8,7 @@ mod choose;
 mod fill;
 
 use serde_json::Value;
+use url::Url;
 
 pub use self::{
     choose::{Languages, nearest},
@@ -244,6 +245,38 @@ pub struct HeaderFile {
     pub link: Option<String>,
 }
 
+/// The name of the file behind an address: its last part.
+pub fn name_of_link(link: &str) -> String {
+    let Ok(url) = Url::parse(link) else {
+        return String::new();
+    };
+    let last = url.path_segments().and_then(Iterator::last);
+    percent_decoded(last.unwrap_or_default())
+}
+
+/// A text with `%41` turned into `A`; what is no such sequence stays.
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, others)) = rest.split_first() {
+        let digit = |index: usize| {
+            let digit = char::from(*others.get(index)?).to_digit(16)?;
+            u8::try_from(digit).ok()
+        };
+        match (first, digit(0), digit(1)) {
+            (b'%', Some(high), Some(low)) => {
+                bytes.push(high * 16 + low);
+                rest = &others[2..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = others;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// Why a code sends nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
@@ -357,6 +390,8 @@ pub enum Refusal {
     LocationMissing,
     /// The customer does not want marketing messages.
     OptedOut,
+    /// A plain text outside the 24 hours, and no template that could carry it.
+    NoWrapper,
     /// There is no stored interactive message of this name.
     NoInteractive {
         /// The name as written.

@@ -112,7 +112,7 @@ pub fn forget_cookie() -> Option<HeaderValue> {
 }
 
 /// A cookie that scripts cannot read. Nothing where the value has characters that no header may have.
-pub(super) fn header(name: &str, value: &str, age: Duration) -> Option<HeaderValue> {
+pub(crate) fn header(name: &str, value: &str, age: Duration) -> Option<HeaderValue> {
     let seconds = age.as_secs();
     let text = format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax; Secure");
     let mut header: HeaderValue = text.parse().ok()?;

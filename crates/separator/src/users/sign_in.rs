@@ -13,6 +13,7 @@ use crate::{
     secret::{Secret, sha256_hex},
     store::{
         self,
+        audit::{self, Line, State},
         credentials::{self, Credentials},
         setup::place,
         users::NewUser,
@@ -104,6 +105,7 @@ pub async fn with_password(
         }
     };
     let Some(found) = found.filter(|found| right && !found.disabled) else {
+        record(app, origin, None, &email, "sign_in", State::Refused).await?;
         return Err(Refusal::Wrong);
     };
     match check_code(app, &found, code).await {
@@ -112,10 +114,48 @@ pub async fn with_password(
             app.attempts.undo(&places);
             return Err(Refusal::CodeNeeded);
         }
-        Err(refusal) => return Err(refusal),
+        Err(refusal) => {
+            record(
+                app,
+                origin,
+                Some(found.id),
+                &email,
+                "sign_in",
+                State::Refused,
+            )
+            .await?;
+            return Err(refusal);
+        }
     }
     app.attempts.succeeded(&places);
-    begin(app, origin, found.id).await
+    let done = begin(app, origin, found.id).await?;
+    record(app, origin, Some(found.id), &email, "sign_in", State::Done).await?;
+    Ok(done)
+}
+
+/// Writes down that somebody got in, or did not.
+async fn record(
+    app: &App,
+    origin: &Origin,
+    user_id: Option<Uuid>,
+    email: &str,
+    action: &str,
+    state: State,
+) -> Result<(), Refusal> {
+    let line = Line {
+        id: app.ids.next(),
+        at: app.clock.now(),
+        user_id,
+        who: email.chars().take(254).collect(),
+        action: action.to_owned(),
+        subject_kind: "own_account".to_owned(),
+        subject_id: user_id.map(|id| id.to_string()).unwrap_or_default(),
+        subject_name: String::new(),
+        state: state.as_str().to_owned(),
+        changes: "[]".to_owned(),
+        address: origin.address.to_string(),
+    };
+    Ok(audit::insert(&app.store, &line).await?)
 }
 
 /// Asks a user who has an authenticator app for its code.
@@ -219,7 +259,13 @@ pub async fn with_link(
             if !credentials::use_link(&app.store, &hash, user_id, password.as_deref()).await? {
                 return Err(Refusal::DeadLink);
             }
-            begin(app, origin, user_id).await
+            let done = begin(app, origin, user_id).await?;
+            let email = crate::store::users::user(&app.store, user_id)
+                .await?
+                .map(|user| user.email)
+                .unwrap_or_default();
+            record(app, origin, Some(user_id), &email, "link", State::Done).await?;
+            Ok(done)
         }
     }
 }
@@ -248,7 +294,10 @@ async fn first(
     if !credentials::insert_first(&app.store, hash, &user).await? {
         return Err(Refusal::DeadLink);
     }
-    begin(app, origin, user.id).await
+    let done = begin(app, origin, user.id).await?;
+    let who = Some(user.id);
+    record(app, origin, who, &email, "first_administrator", State::Done).await?;
+    Ok(done)
 }
 
 /// Gives a user another password, who says the present one, and ends the user's other sessions.

@@ -46,6 +46,12 @@ pub fn check(secret: &Secret, code: &str, now: Millis, used: i64) -> Option<i64>
         .find(|step| *step > used && Secret::new(code_at(&key, *step)).matches(code))
 }
 
+/// The code of a time step, as an app shows it; none where the secret is not base32.
+#[cfg(test)]
+pub(crate) fn code(secret: &Secret, step: i64) -> Option<String> {
+    Some(code_at(&bytes(secret.expose())?, step))
+}
+
 fn code_at(key: &[u8], step: i64) -> String {
     let mut code = Hmac::<Sha1>::new_from_slice(key).expect("HMAC takes keys of any length");
     code.update(&step.to_be_bytes());

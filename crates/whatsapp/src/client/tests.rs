@@ -339,13 +339,18 @@ async fn templates_subscriptions_and_tokens_are_read() {
         .unwrap();
     assert!(token.is_valid && token.expires_at.is_none());
     assert_eq!(token.waba_ids(), ["108", "109"]);
-    let server = Server::answering(200, r#"{"data":{"is_valid":false,"error":{"code":190,"error_subcode":463,"message":"expired"}}}"#).await;
+    let server = Server::answering(
+        200,
+        r#"{"data":{"is_valid":false,"error":{"code":190,"subcode":463,"message":"expired"}}}"#,
+    )
+    .await;
     let token = server
         .client
         .debug_token(&credentials(), &Secret::new("OTHER"))
         .await
         .unwrap();
-    assert_eq!(token.error.unwrap().class(), Class::Blocked);
+    let error = token.error.unwrap();
+    assert_eq!((error.class(), error.subcode), (Class::Blocked, Some(463)));
 }
 
 #[tokio::test]

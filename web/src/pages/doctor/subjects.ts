@@ -1,4 +1,4 @@
-import type { DoctorCheck } from "@/api/guide";
+import type { Check } from "@/api/schema";
 
 /** Where the pages of things are, by the kind that the doctor calls them. */
 const PAGES: Record<string, string> = {
@@ -10,7 +10,7 @@ const PAGES: Record<string, string> = {
 };
 
 /** The page of what a check is about; none for the installation. */
-export function pageOf({ kind, id }: DoctorCheck["subject"]): string | null {
+export function pageOf({ kind, id }: Check["subject"]): string | null {
   const base = PAGES[kind];
   return base === undefined || id === "" ? null : `${base}/${id}`;
 }

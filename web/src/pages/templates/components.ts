@@ -11,9 +11,9 @@ export interface TemplateParts {
 const record = (value: unknown): Record<string, unknown> => (typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {});
 const text = (value: unknown): string => (typeof value === "string" ? value : "");
 
-export function read(components: readonly unknown[]): TemplateParts {
+export function read(components: unknown): TemplateParts {
   const parts: TemplateParts = { header: null, body: "", footer: "", buttons: [] };
-  for (const component of components.map(record)) {
+  for (const component of (Array.isArray(components) ? components : []).map(record)) {
     switch (text(component.type).toUpperCase()) {
       case "HEADER":
         parts.header = { format: text(component.format).toUpperCase() || "TEXT", text: text(component.text) };

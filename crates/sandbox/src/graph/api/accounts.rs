@@ -2,7 +2,7 @@
 
 use super::{Access, Call, Outcome, argument, numbers, page, select, unknown_path};
 use crate::graph::{
-    HandshakeError, Shared,
+    HandshakeError, Shared, ailments,
     error::GraphError,
     outbox,
     templates::Template,
@@ -64,7 +64,7 @@ fn show(world: &World, call: &Call, id: &str) -> Value {
         "health_status": {"can_send_message": "AVAILABLE", "entities": []},
     });
     select(
-        &full,
+        &ailments::told(&world.said, id, full),
         call.query.get("fields").map(String::as_str),
         &[
             "name",
@@ -193,24 +193,36 @@ pub(super) async fn app(shared: &Shared, access: &Access, call: &Call, rest: &[&
     }
 }
 
+/// The fields of an application that is subscribed to every field, as far as anybody here asks for them.
+const USUAL_FIELDS: [&str; 8] = [
+    "messages",
+    "message_template_status_update",
+    "message_template_components_update",
+    "message_template_quality_update",
+    "account_update",
+    "phone_number_quality_update",
+    "phone_number_name_update",
+    "calls",
+];
+
 fn subscriptions(shared: &Shared, access: &Access) -> Vec<Value> {
     let world = shared.world();
     let app = world.apps.get(&access.app_id);
     let callback = app.and_then(|app| app.callback.as_ref().map(|callback| (app, callback)));
     callback
         .map(|(app, callback)| {
-            let fields: Vec<Value> = app
-                .fields
-                .iter()
-                .flatten()
-                .map(|field| json!({"name": field, "version": "v25.0"}))
-                .collect();
-            json!({
+            let named = |field: &str| json!({"name": field, "version": "v25.0"});
+            let fields: Vec<Value> = match &app.fields {
+                Some(fields) => fields.iter().map(|field| named(field)).collect(),
+                None => USUAL_FIELDS.iter().map(|field| named(field)).collect(),
+            };
+            let full = json!({
                 "object": "whatsapp_business_account",
                 "callback_url": callback.as_str(),
                 "active": true,
                 "fields": fields,
-            })
+            });
+            ailments::told(&world.said, &app.id, full)
         })
         .into_iter()
         .collect()

@@ -2,7 +2,7 @@
 
 use super::{Access, Call, Outcome, accounts, argument, select, unknown_path};
 use crate::graph::{
-    Shared,
+    Shared, ailments, calling,
     error::GraphError,
     world::{Number, World},
 };
@@ -40,6 +40,9 @@ pub(super) async fn answer(
     {
         return Ok(show(&world, number, call));
     }
+    if segments.get(1) == Some(&"settings") {
+        return settings(&mut world, access, call, id);
+    }
     let number = access.number(&mut world, id)?;
     match (call.method.as_str(), &segments[1..]) {
         ("POST", []) => change(number, call),
@@ -49,11 +52,6 @@ pub(super) async fn answer(
             Ok(success())
         }
         ("POST", ["request_code" | "verify_code"]) => Ok(success()),
-        ("GET", ["settings"]) => Ok(number.settings.clone()),
-        ("POST", ["settings"]) => {
-            merge(&mut number.settings, &call.body);
-            Ok(success())
-        }
         ("GET", ["whatsapp_business_profile"]) => Ok(json!({"data": [number.profile]})),
         ("POST", ["whatsapp_business_profile"]) => {
             require_product(call)?;
@@ -62,6 +60,19 @@ pub(super) async fn answer(
         }
         _ => Err(unknown_path(call)),
     }
+}
+
+/// Calling settings; only these are kept.
+fn settings(world: &mut World, access: &Access, call: &Call, id: &str) -> Outcome {
+    let saves = call.method == "POST";
+    if calling::is_broken(world, id, saves) {
+        return Err(GraphError::usual(131_000));
+    }
+    if saves {
+        return calling::save(world, id, &access.app_id, &call.body);
+    }
+    let wanted = call.query.get("include_sip_credentials");
+    calling::show(world, id, wanted.is_some_and(|value| value == "true"))
 }
 
 /// A number as Graph shows it.
@@ -102,6 +113,7 @@ pub(super) fn show(world: &World, number: &Number, call: &Call) -> Value {
         "country_dial_code": "49",
         "health_status": {"can_send_message": "AVAILABLE", "entities": []},
     });
+    let full = ailments::told(&world.said, &number.id, full);
     select(&full, call.query.get("fields").map(String::as_str), USUAL)
 }
 

@@ -297,7 +297,8 @@ async fn numbers_register_keep_settings_and_come_in_pages() {
     assert_eq!(code(&wrong), (133_005, 0));
     stage.send(&text("x")).await;
 
-    let settings = json!({"calling": {"status": "ENABLED", "sip": {"status": "ENABLED"}}});
+    let server = json!({"hostname": "sip.example.com"});
+    let settings = json!({"calling": {"status": "ENABLED", "sip": {"status": "ENABLED", "servers": [server]}}});
     stage.call("POST", &path("settings"), &settings).await;
     let (_, stored) = stage.get(&path("settings")).await;
     assert_eq!(stored["calling"]["sip"]["status"], "ENABLED");

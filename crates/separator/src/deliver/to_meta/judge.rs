@@ -12,7 +12,7 @@ use super::{Bucket, Limits, PAIR_BURST, PAIR_PER_SECOND, SendError};
 use crate::{
     account,
     app::App,
-    deliver::{outcome, settle::Settled},
+    deliver::{outcome, settle::Settled, window},
     identifiers::Ids,
     store::{
         lanes::{Claimed, Ending, NewTask, Priority, Side, Task},
@@ -311,6 +311,10 @@ async fn meta_error(
         }
         Class::Refused | Class::Fix | Class::Later { .. } | Class::Retry { .. } => {
             let code = api.and_then(|api| api.code);
+            if window::is_for(code, &row) {
+                let language = language(app, &row);
+                return window::hold(app, row, language, &why, now).await;
+            }
             let title = api.map_or(why.as_str(), |api| api.headline());
             let details = api.and_then(|api| api.details.clone());
             let text = notes::failure(code, title, details.as_deref(), language(app, &row));

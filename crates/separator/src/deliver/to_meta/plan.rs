@@ -22,7 +22,7 @@ pub(super) async fn claim(
     phone: &Phone,
     busy: &HashSet<Uuid>,
     room: usize,
-) -> Result<(Vec<Claimed>, Option<Millis>), store::Error> {
+) -> Result<(Vec<Claimed>, Vec<Settled>, Option<Millis>), store::Error> {
     let now = app.clock.now();
     let due = lanes::due(&app.store, phone.id, Side::Meta, now, room + busy.len()).await?;
     let mut due: Vec<Uuid> = due
@@ -33,12 +33,32 @@ pub(super) async fn claim(
     due.truncate(room);
     let next_due = lanes::next_due(&app.store, phone.id, Side::Meta, now).await?;
     if due.is_empty() {
-        return Ok((Vec::new(), next_due));
+        return Ok((Vec::new(), Vec::new(), next_due));
     }
-    Ok((
-        lanes::heads(&app.store, Side::Meta, &due, 1).await?,
-        next_due,
-    ))
+    let rows = lanes::heads(&app.store, Side::Meta, &due, 1).await?;
+    let (rows, held) = without_held(app, rows).await?;
+    Ok((rows, held, next_due))
+}
+
+/// A send whose answer was lost, and of which a status told that only templates are taken: it waits elsewhere.
+async fn without_held(
+    app: &App,
+    rows: Vec<Claimed>,
+) -> Result<(Vec<Claimed>, Vec<Settled>), store::Error> {
+    let mut kept = Vec::with_capacity(rows.len());
+    let mut gone = Vec::new();
+    for row in rows {
+        let waits = match row.message.filter(|_| row.started_at.is_some()) {
+            Some(message) => store::held::get(&app.store, message).await?.is_some(),
+            None => false,
+        };
+        if waits {
+            gone.push(Settled::new(row, Ending::Done));
+        } else {
+            kept.push(row);
+        }
+    }
+    Ok((kept, gone))
 }
 
 /// Tells the rows that can be sent now from those that wait, and how long the number itself has to wait.

@@ -11,6 +11,7 @@ use whatsapp::{
 use crate::{
     account,
     app::App,
+    deliver::template,
     intake::callback_data,
     lease::Lease,
     media::{self, UploadError},
@@ -131,8 +132,22 @@ async fn content(
             name,
             language,
             components,
+            header,
+            ..
         } => {
-            let components = (!components.is_null()).then(|| components.clone());
+            let components = match header {
+                Some(header) => template::with_header(app, phone, row, components, header)
+                    .await
+                    .map_err(|trouble| match trouble {
+                        template::Trouble::Told(note) => SendError::Impossible(note),
+                        template::Trouble::Upload(error) => {
+                            let name = row.media.as_ref().map(|media| media.name.clone());
+                            not_uploaded(&name.unwrap_or_default(), error)
+                        }
+                    })?,
+                None => components.clone(),
+            };
+            let components = (!components.is_null()).then_some(components);
             let template = Outgoing::Template {
                 name: name.clone(),
                 language: language.clone(),
@@ -140,7 +155,11 @@ async fn content(
             };
             (None, template)
         }
-        Task::Post { .. } | Task::Update { .. } | Task::Delete { .. } | Task::Confirm(_) => {
+        Task::Post { .. }
+        | Task::Update { .. }
+        | Task::Delete { .. }
+        | Task::Confirm(_)
+        | Task::Report(_) => {
             return Err(SendError::Unsendable("the task is not one for WhatsApp"));
         }
     })
@@ -163,26 +182,7 @@ async fn file(
     }
     let uploaded = media::upload(app, phone, file.id)
         .await
-        .map_err(|error| match error {
-            UploadError::TooLarge { size, limit } => SendError::Impossible(Note::FileTooLarge {
-                name: file.name.clone(),
-                bytes: size,
-                limit,
-            }),
-            UploadError::Gone => SendError::Impossible(Note::OperatorFileLost {
-                name: file.name.clone(),
-                trouble: FileTrouble::Gone,
-            }),
-            // An upload that was cut sent nothing to the customer.
-            UploadError::Meta(
-                whatsapp::Error::Unknown(why) | whatsapp::Error::Unreachable(why),
-            ) => SendError::Meta(whatsapp::Error::Unreachable(why)),
-            UploadError::Meta(error) => SendError::Meta(error),
-            UploadError::Store(error) => SendError::Store(error),
-            UploadError::Disk(error) => SendError::Meta(whatsapp::Error::Unreachable(format!(
-                "the file could not be read here: {error}"
-            ))),
-        })?;
+        .map_err(|error| not_uploaded(&file.name, error))?;
     let kind = match uploaded.kind {
         MediaKind::Image => "image",
         MediaKind::Video => "video",
@@ -197,6 +197,29 @@ async fn file(
         Some(file.name.clone()),
         uploaded.voice,
     ))
+}
+
+fn not_uploaded(name: &str, error: UploadError) -> SendError {
+    match error {
+        UploadError::TooLarge { size, limit } => SendError::Impossible(Note::FileTooLarge {
+            name: name.to_owned(),
+            bytes: size,
+            limit,
+        }),
+        UploadError::Gone => SendError::Impossible(Note::OperatorFileLost {
+            name: name.to_owned(),
+            trouble: FileTrouble::Gone,
+        }),
+        // An upload that was cut sent nothing to the customer.
+        UploadError::Meta(whatsapp::Error::Unknown(why) | whatsapp::Error::Unreachable(why)) => {
+            SendError::Meta(whatsapp::Error::Unreachable(why))
+        }
+        UploadError::Meta(error) => SendError::Meta(error),
+        UploadError::Store(error) => SendError::Store(error),
+        UploadError::Disk(error) => SendError::Meta(whatsapp::Error::Unreachable(format!(
+            "the file could not be read here: {error}"
+        ))),
+    }
 }
 
 fn media_message(

@@ -113,6 +113,9 @@ fn accepted(
         .flatten();
     // What the phone app sent is shown, not delivered, by this.
     let inbound = row.origin.as_deref() == Some("customer");
+    if inbound {
+        app.doctor.proofs.inbound(phone.id, now);
+    }
     let mut settled = Settled::new(row, Ending::Done).tells(
         now,
         inbound.then_some(State::Delivered),

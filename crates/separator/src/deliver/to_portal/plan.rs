@@ -110,7 +110,7 @@ fn sort_out(app: &App, phone: &Phone, rows: Vec<Claimed>, now: Millis, plans: &m
                 follows = true;
                 together.entry(Kind::Post).or_default().push(row);
             }
-            Fit::Go(kind @ (Kind::File | Kind::LookUp)) if first => {
+            Fit::Go(kind @ (Kind::File | Kind::LookUp | Kind::Report)) if first => {
                 plans.calls.push(Planned {
                     phone: phone.clone(),
                     kind,
@@ -176,6 +176,7 @@ fn fit(app: &App, row: &Claimed, now: Millis) -> Fit {
         Task::Update { .. } => Fit::Go(Kind::Update),
         Task::Delete { .. } => Fit::Go(Kind::Delete),
         Task::Confirm(_) => Fit::Go(Kind::Confirm),
+        Task::Report(_) => Fit::Go(Kind::Report),
         // Never written for this side; the call refuses it.
         Task::Text { .. } | Task::File { .. } | Task::Media { .. } | Task::Template { .. } => {
             Fit::Go(Kind::Post)

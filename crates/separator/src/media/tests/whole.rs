@@ -95,6 +95,8 @@ async fn set_up(app: &App) -> Phone {
         connector: None,
         line_id: None,
         line_name: None,
+        chosen_line_id: None,
+        offered_id: None,
         error: None,
         paused: None,
         created_at: NOW,

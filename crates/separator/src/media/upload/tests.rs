@@ -36,6 +36,8 @@ fn phone(phone_number_id: &str) -> Phone {
         connector: None,
         line_id: None,
         line_name: None,
+        chosen_line_id: None,
+        offered_id: None,
         error: None,
         paused: None,
         created_at: NOW,

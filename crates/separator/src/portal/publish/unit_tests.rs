@@ -25,6 +25,9 @@ struct World {
     /// Whether data were written, by connector and line.
     active: HashMap<(String, i64), bool>,
     handlers: Vec<(String, String)>,
+    placements: Vec<(String, String)>,
+    /// Connectors of others that are active on every line.
+    others: Vec<&'static str>,
     /// Answers in place of the real ones, by method.
     instead: HashMap<&'static str, Result<Value, Error>>,
     ignores_queue: bool,
@@ -33,6 +36,7 @@ struct World {
     lag: usize,
     calls: Vec<Call>,
     pauses: Vec<Duration>,
+    noted: Vec<(Step, StepState)>,
 }
 
 impl Default for World {
@@ -45,12 +49,15 @@ impl Default for World {
             lines: BTreeMap::new(),
             active: HashMap::new(),
             handlers: Vec::new(),
+            placements: Vec::new(),
+            others: Vec::new(),
             instead: HashMap::new(),
             ignores_queue: false,
             most_lines: 1000,
             lag: 0,
             calls: Vec::new(),
             pauses: Vec::new(),
+            noted: Vec::new(),
         }
     }
 }
@@ -82,11 +89,12 @@ impl World {
                 self.connectors.push(id);
                 json!({ "result": true })
             }
-            "imconnector.list" => self
-                .connectors
-                .iter()
-                .map(|id| (id.clone(), json!("WhatsApp")))
-                .collect(),
+            "imconnector.list" => {
+                let others = self.others.iter().map(|id| (*id).to_owned());
+                let known = self.connectors.iter().cloned().chain(others);
+                known.map(|id| (id, json!("WhatsApp"))).collect()
+            }
+            "batch" => self.batch(call),
             "imconnector.activate" if call.params["ACTIVE"] == 0 => {
                 self.active.remove(&place());
                 json!(true)
@@ -110,7 +118,8 @@ impl World {
             "imconnector.status" => {
                 let old = self.lag > 0;
                 self.lag = self.lag.saturating_sub(1);
-                let live = !old && self.active.get(&place()) == Some(&true);
+                let foreign = self.others.contains(&place().0.as_str());
+                let live = foreign || (!old && self.active.get(&place()) == Some(&true));
                 json!({ "STATUS": live, "CONFIGURED": live, "ERROR": false })
             }
             "imopenlines.config.get" => self.lines.get(&config).cloned().unwrap_or(json!(false)),
@@ -156,8 +165,39 @@ impl World {
                 self.handlers.retain(|handler| *handler != gone);
                 json!({ "count": 1 })
             }
+            "event.test" => json!(true),
+            "placement.get" => self
+                .placements
+                .iter()
+                .map(|(name, url)| json!({ "placement": name, "handler": url }))
+                .collect(),
+            "placement.unbind" => {
+                let gone = (text("PLACEMENT"), text("HANDLER"));
+                self.placements.retain(|placement| *placement != gone);
+                json!({ "count": 1 })
+            }
             other => panic!("{other} is not a method of the routine"),
         })
+    }
+
+    /// The calls of a batch, whose parameters are texts.
+    fn batch(&mut self, batch: &Call) -> Value {
+        let mut results = serde_json::Map::new();
+        for (name, command) in batch.params["cmd"].as_object().unwrap() {
+            let (method, query) = command.as_str().unwrap().split_once('?').unwrap();
+            let mut params = bitrix24::form::decode(query.as_bytes()).unwrap();
+            for key in ["LINE", "CONFIG_ID"] {
+                if let Some(number) = params[key]
+                    .as_str()
+                    .and_then(|text| text.parse::<i64>().ok())
+                {
+                    params[key] = json!(number);
+                }
+            }
+            let call = Call::new(method.to_owned(), params);
+            results.insert(name.clone(), self.answer(&call).unwrap());
+        }
+        json!({ "result": results, "result_error": [] })
     }
 }
 
@@ -167,6 +207,10 @@ impl Rest for Fake {
         let answer = world.answer(&call);
         world.calls.push(call);
         Ok(answer?)
+    }
+
+    async fn note(&self, step: Step, state: StepState) {
+        self.state.lock().unwrap().noted.push((step, state));
     }
 
     async fn pause(&self, duration: Duration) {
@@ -198,10 +242,20 @@ impl Fake {
     }
 
     async fn publish(&self, line: Option<i64>) -> Result<(FoundLine, Connected), Trouble> {
+        self.publish_on(line, None).await
+    }
+
+    async fn publish_on(
+        &self,
+        line: Option<i64>,
+        chosen: Option<i64>,
+    ) -> Result<(FoundLine, Connected), Trouble> {
         let prepared = prepare(self, &portal_wish()).await?;
+        require_installed(self, &prepared).await?;
         let wish = NumberWish {
             digits: "4915112345678".to_owned(),
             line: line.map(LineId),
+            chosen: chosen.map(LineId),
         };
         let line = find_line(self, &prepared, &wish).await?;
         let connected = connect(self, &prepared, &line, &wish.digits).await?;
@@ -215,6 +269,7 @@ fn portal_wish() -> PortalWish {
         events_url: URL.to_owned(),
         settings_url: "https://separator.example/placement/".to_owned(),
         language: "ru",
+        asks_for_event: false,
     }
 }
 
@@ -249,6 +304,7 @@ async fn a_new_number_is_published_in_the_right_order() {
             "profile",
             "imconnector.register",
             "event.get",
+            "placement.get",
             "imopenlines.config.list.get",
             "imopenlines.config.add",
             "imopenlines.config.get",
@@ -272,6 +328,90 @@ async fn a_new_number_is_published_in_the_right_order() {
         .unwrap();
     assert_eq!(data.params["DATA"]["URL"], "https://wa.me/4915112345678");
     assert_eq!(data.params["DATA"]["NAME"], "+4915112345678");
+    let done: Vec<Step> = world
+        .noted
+        .iter()
+        .filter(|(_, state)| *state == StepState::Done)
+        .map(|(step, _)| *step)
+        .collect();
+    assert_eq!(done, crate::portal::steps::PUBLISHING);
+}
+
+#[tokio::test]
+async fn a_chosen_line_is_used_as_it_is() {
+    let fake = Fake::with(|world| {
+        world.lines.extend([Fake::line(5, "Sales")]);
+        world.lines.get_mut(&5).unwrap()["CRM_TRANSFER_CHANGE"] = json!("Y");
+        world.others = vec!["wazzup"];
+    });
+    let (line, connected) = fake.publish_on(None, Some(5)).await.unwrap();
+    assert_eq!((line.id, line.name.as_str()), (LineId(5), "Sales"));
+    let warning = connected.warning.unwrap();
+    assert_eq!(warning.code, "OTHER_CONNECTORS");
+    assert_eq!(
+        line.warnings
+            .iter()
+            .map(crate::portal::lines::Warning::code)
+            .collect::<Vec<_>>(),
+        ["OTHER_CONNECTORS", "TRANSFER_CHANGE"]
+    );
+    assert!(
+        !fake
+            .methods()
+            .iter()
+            .any(|method| method == "imopenlines.config.update"),
+        "nothing is changed on somebody else's line"
+    );
+
+    fake.state.lock().unwrap().lines.get_mut(&5).unwrap()["ACTIVE"] = json!("N");
+    let trouble = fake.publish_on(Some(5), Some(5)).await.unwrap_err();
+    assert_eq!(
+        (trouble.error.code.as_str(), trouble.temporary),
+        ("LINE_INACTIVE", false)
+    );
+    let trouble = fake.publish_on(None, Some(6)).await.unwrap_err();
+    assert_eq!(trouble.error.code, "LINE_NOT_FOUND");
+    let world = fake.state.lock().unwrap();
+    assert_eq!(world.lines.len(), 1, "no line is made in its place");
+    assert!(
+        matches!(world.noted.last(), Some((Step::Line, StepState::Failed(text))) if text.contains("does not exist")),
+        "{:?}",
+        world.noted.last()
+    );
+}
+
+#[tokio::test]
+async fn leftover_placements_go_and_a_missing_permission_for_none_is_no_trouble() {
+    let fake = Fake::with(|world| {
+        world.placements = vec![("IM_SIDEBAR".to_owned(), "https://old.example/".to_owned())];
+    });
+    prepare(&fake, &portal_wish()).await.unwrap();
+    assert!(fake.state.lock().unwrap().placements.is_empty());
+    let fake = Fake::with(|world| {
+        world
+            .instead
+            .insert("placement.get", Err(rest_error("INSUFFICIENT_SCOPE", 403)));
+    });
+    prepare(&fake, &portal_wish()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_portal_whose_token_is_not_known_is_asked_for_an_event() {
+    let fake = Fake::default();
+    let wish = PortalWish {
+        asks_for_event: true,
+        ..portal_wish()
+    };
+    prepare(&fake, &wish).await.unwrap();
+    assert_eq!(
+        fake.methods()
+            .iter()
+            .filter(|method| *method == "event.test")
+            .count(),
+        1
+    );
+    let test = (event_handlers::TEST_EVENT.to_owned(), URL.to_owned());
+    assert!(fake.state.lock().unwrap().handlers.contains(&test));
 }
 
 #[tokio::test]
@@ -355,10 +495,18 @@ async fn a_handler_that_is_bound_already_is_success() {
 }
 
 #[tokio::test]
-async fn without_administrator_or_finished_installation_nothing_is_made() {
-    for (fake, code) in [
-        (Fake::with(|world| world.admin = false), "NOT_ADMINISTRATOR"),
-        (Fake::with(|world| world.installed = false), "NOT_INSTALLED"),
+async fn without_administrator_nothing_is_made_and_without_finished_installation_no_line() {
+    for (fake, code, bound) in [
+        (
+            Fake::with(|world| world.admin = false),
+            "NOT_ADMINISTRATOR",
+            false,
+        ),
+        (
+            Fake::with(|world| world.installed = false),
+            "NOT_INSTALLED",
+            true,
+        ),
     ] {
         let trouble = fake.publish(None).await.unwrap_err();
         assert_eq!(
@@ -367,10 +515,10 @@ async fn without_administrator_or_finished_installation_nothing_is_made() {
         );
         assert!(trouble.error.hint.is_some());
         let world = fake.state.lock().unwrap();
-        assert!(
-            world.connectors.is_empty() && world.lines.is_empty() && world.handlers.is_empty(),
-            "{code}"
-        );
+        assert!(world.lines.is_empty() && world.active.is_empty(), "{code}");
+        // All is bound before an installation is finished.
+        assert_eq!(world.connectors.is_empty(), !bound, "{code}");
+        assert_eq!(world.handlers.is_empty(), !bound, "{code}");
     }
 }
 

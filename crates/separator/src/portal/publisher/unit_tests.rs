@@ -21,6 +21,8 @@ fn phone(id: u128, connection: Connection, code: Option<&str>) -> Phone {
         connector: None,
         line_id: None,
         line_name: None,
+        chosen_line_id: None,
+        offered_id: None,
         error: code.map(|code| PhoneError {
             code: code.to_owned(),
             ..PhoneError::default()

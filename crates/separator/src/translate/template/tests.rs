@@ -355,6 +355,23 @@ fn files_are_where_they_belong() {
 }
 
 #[test]
+fn a_file_keeps_the_name_of_its_address() {
+    for (link, name) in [
+        (
+            "https://a.example/x/price%20list.pdf?v=1#2",
+            "price list.pdf",
+        ),
+        ("https://a.example/%D0%9F.pdf", "П.pdf"),
+        ("https://a.example/100%.pdf", "100%.pdf"),
+        ("https://a.example/%", "%"),
+        ("https://a.example", ""),
+        ("nonsense", ""),
+    ] {
+        assert_eq!(name_of_link(link), name, "{link}");
+    }
+}
+
+#[test]
 fn what_would_be_too_long_is_refused_before_it_is_sent() {
     let long = |count| "ж".repeat(count);
     assert!(resolved(&format!("template-many+de+{}", long(1021))).is_ok());

@@ -1,0 +1,708 @@
+//! What was chosen for a number's calls, what Meta has of it, and what follows from the difference. Nothing here asks
+//! anybody; [`worker`](super::worker) does.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use whatsapp::{
+    ApiError, Error,
+    client::{CallingChange, CallingSettings, KeyExchange, NewServer, SipChange},
+    codes::Class,
+};
+
+use super::{address::DEFAULT_PORT, preflight::Report};
+use crate::{
+    time::Millis,
+    translate::{message::Language, notes::Words},
+};
+
+/// Meta's page for everything that goes wrong with calls.
+const TROUBLESHOOTING: &str = "https://developers.facebook.com/documentation/business-messaging/whatsapp/calling/troubleshooting/";
+/// After how long a save that did not get through is tried again, try by try; after the last it is given up.
+const TRIES: [Duration; 5] = [
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+    Duration::from_mins(2),
+    Duration::from_mins(10),
+];
+
+/// What was chosen for a number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wish {
+    /// Whether calling is on.
+    pub calling: bool,
+    /// Whether calls go to the telephone server.
+    pub sip: bool,
+    /// The telephone server, in the form that Meta gets. Kept while SIP is off.
+    pub hostname: Option<String>,
+    /// Its TLS port.
+    pub port: u16,
+    /// Whether keys stand in the call's description (SDES); else DTLS.
+    pub sdes: bool,
+    /// Whether the customer is asked for permission to call back.
+    pub callback_permission: bool,
+    /// Whether the call button is shown.
+    pub call_icon: bool,
+    /// Hours in Meta's form; none: always.
+    pub call_hours: Option<Value>,
+    /// Whether webhooks tell of calls while SIP is on.
+    pub webhook_delivery: bool,
+    /// Parameters for the user part of the address, escaped.
+    pub parameters: BTreeMap<String, String>,
+}
+
+impl Default for Wish {
+    fn default() -> Self {
+        Self {
+            calling: false,
+            sip: false,
+            hostname: None,
+            port: DEFAULT_PORT,
+            sdes: true,
+            callback_permission: true,
+            call_icon: true,
+            call_hours: None,
+            webhook_delivery: true,
+            parameters: BTreeMap::new(),
+        }
+    }
+}
+
+/// A server of somebody else's at Meta.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignServer {
+    /// The app it belongs to.
+    pub app_id: Option<String>,
+    /// Its address.
+    pub hostname: String,
+}
+
+/// What Meta said last. What it did not say is `None`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Applied {
+    /// Whether calling is on.
+    pub calling: Option<bool>,
+    /// Whether SIP is on.
+    pub sip: Option<bool>,
+    /// Our server.
+    pub hostname: Option<String>,
+    /// Its port.
+    pub port: Option<u16>,
+    /// Whether keys are agreed on by SDES; Meta says nothing where that was never set, which is DTLS.
+    pub sdes: bool,
+    /// Whether permission to call back is asked for.
+    pub callback_permission: Option<bool>,
+    /// Whether the call button is shown.
+    pub call_icon: Option<bool>,
+    /// Whether there are hours.
+    pub call_hours: Option<bool>,
+    /// Whether webhooks tell of calls.
+    pub webhook_delivery: Option<bool>,
+    /// Servers of other apps.
+    pub foreign: Vec<ForeignServer>,
+}
+
+/// What Meta said, and the password of our server where it was among it.
+pub(super) fn applied(
+    settings: &CallingSettings,
+    app_id: &str,
+    wish: &Wish,
+) -> (Applied, Option<whatsapp::Secret>) {
+    let fits = |server: &&whatsapp::client::SipServer| {
+        wish.hostname
+            .as_deref()
+            .is_some_and(|host| host.eq_ignore_ascii_case(&server.hostname))
+            && wish.port == server.port
+    };
+    let ours = |server: &&whatsapp::client::SipServer| server.app_id.as_deref() == Some(app_id);
+    // By our app, and where Meta does not say whose a server is, by its address; never just any.
+    let own = settings
+        .servers
+        .iter()
+        .find(|server| ours(server) && fits(server))
+        .or_else(|| settings.servers.iter().find(ours))
+        .or_else(|| {
+            settings
+                .servers
+                .iter()
+                .filter(|server| server.app_id.is_none())
+                .find(fits)
+        })
+        .or_else(|| {
+            settings
+                .servers
+                .iter()
+                .find(|server| server.app_id.is_none())
+        });
+    let foreign = settings
+        .servers
+        .iter()
+        .filter(|server| server.app_id.as_deref().is_some_and(|id| id != app_id))
+        .map(|server| ForeignServer {
+            app_id: server.app_id.clone(),
+            hostname: server.hostname.clone(),
+        })
+        .collect();
+    let applied = Applied {
+        calling: settings.enabled,
+        sip: settings.sip_enabled,
+        hostname: own.map(|server| server.hostname.to_ascii_lowercase()),
+        port: own.map(|server| server.port),
+        sdes: settings.key_exchange == Some(KeyExchange::Sdes),
+        callback_permission: settings.callback_permission,
+        call_icon: settings.icon_shown,
+        call_hours: settings.hours_enabled,
+        webhook_delivery: settings.webhook_delivery,
+        foreign,
+    };
+    (applied, own.and_then(|server| server.password.clone()))
+}
+
+/// How what Meta has compares with what was chosen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Comparison {
+    /// It is what was chosen.
+    Same,
+    /// Only the key exchange is another one: some changes to SIP put it back to DTLS.
+    OnlyKeyExchange,
+    /// These are not what was chosen.
+    Differs(Vec<&'static str>),
+}
+
+impl Wish {
+    /// Compares with what Meta said.
+    pub fn compare(&self, applied: &Applied) -> Comparison {
+        let mut differs = Vec::new();
+        let mut look = |name, same: bool| {
+            if !same {
+                differs.push(name);
+            }
+        };
+        look("calling", applied.calling.unwrap_or(false) == self.calling);
+        look("sip", applied.sip.unwrap_or(false) == self.sip);
+        if self.sip {
+            look("sip_hostname", applied.hostname == self.hostname);
+            look("sip_port", applied.port == Some(self.port));
+            look(
+                "webhook_delivery",
+                applied
+                    .webhook_delivery
+                    .is_none_or(|on| on == self.webhook_delivery),
+            );
+        }
+        if self.calling {
+            look(
+                "callback_permission",
+                applied
+                    .callback_permission
+                    .is_none_or(|on| on == self.callback_permission),
+            );
+            look(
+                "call_icon",
+                applied
+                    .call_icon
+                    .is_none_or(|shown| shown == self.call_icon),
+            );
+            look(
+                "call_hours",
+                applied
+                    .call_hours
+                    .is_none_or(|on| on == self.call_hours.is_some()),
+            );
+        }
+        let keys = !(self.calling || self.sip) || applied.sdes == self.sdes;
+        match (differs.is_empty(), keys) {
+            (true, true) => Comparison::Same,
+            (true, false) => Comparison::OnlyKeyExchange,
+            (false, keys) => {
+                if !keys {
+                    differs.push("key_exchange");
+                }
+                Comparison::Differs(differs)
+            }
+        }
+    }
+
+    fn keys(&self) -> KeyExchange {
+        if self.sdes {
+            KeyExchange::Sdes
+        } else {
+            KeyExchange::Dtls
+        }
+    }
+
+    /// The request that makes Meta have what was chosen.
+    pub fn change(&self, applied: Option<&Applied>) -> CallingChange {
+        if !self.calling && !self.sip {
+            return CallingChange {
+                enabled: Some(false),
+                sip: Some(off(None)),
+                ..CallingChange::default()
+            };
+        }
+        let hours = match &self.call_hours {
+            Some(hours) => Some(hours.clone()),
+            None if applied.is_some_and(|applied| applied.call_hours == Some(true)) => {
+                Some(json!({ "status": "DISABLED" }))
+            }
+            None => None,
+        };
+        // What Meta has by itself needs no mention.
+        let icon =
+            !self.call_icon || applied.is_some_and(|applied| applied.call_icon == Some(false));
+        let server = self.hostname.clone().map(|hostname| NewServer {
+            hostname,
+            port: self.port,
+            parameters: self.parameters.clone(),
+        });
+        CallingChange {
+            enabled: Some(self.calling),
+            key_exchange: Some(self.keys()),
+            callback_permission: Some(self.callback_permission),
+            icon_shown: icon.then_some(self.call_icon),
+            hours,
+            sip: Some(if self.sip {
+                SipChange {
+                    enabled: true,
+                    webhook_delivery: Some(self.webhook_delivery),
+                    servers: server.map(|server| vec![server]),
+                }
+            } else {
+                // The server stays at Meta, for the next time.
+                off(None)
+            }),
+        }
+    }
+
+    /// The request that changes nothing but the key exchange.
+    pub fn change_of_keys(&self) -> CallingChange {
+        CallingChange {
+            key_exchange: Some(self.keys()),
+            ..CallingChange::default()
+        }
+    }
+}
+
+fn off(servers: Option<Vec<NewServer>>) -> SipChange {
+    SipChange {
+        enabled: false,
+        webhook_delivery: None,
+        servers,
+    }
+}
+
+/// The request that deletes our server at Meta. While SIP is on Meta wants one, so it is switched off with it; calling goes
+/// off too where a new password is wanted.
+pub fn removal(calling_off: bool) -> CallingChange {
+    CallingChange {
+        enabled: calling_off.then_some(false),
+        sip: Some(off(Some(Vec::new()))),
+        ..CallingChange::default()
+    }
+}
+
+/// Where a number's settings stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Nothing was ever chosen.
+    None,
+    /// To be saved, or saved again.
+    Pending,
+    /// Meta has what was chosen.
+    InSync,
+    /// Meta has something else, and the error says why.
+    Refused,
+    /// A save was cut; Meta is asked before it is repeated.
+    Unknown,
+}
+
+impl State {
+    /// As stored and as the API says it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Pending => "pending",
+            Self::InSync => "in_sync",
+            Self::Refused => "refused",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// From what was stored.
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "pending" => Self::Pending,
+            "in_sync" => Self::InSync,
+            "refused" => Self::Refused,
+            "unknown" => Self::Unknown,
+            _ => Self::None,
+        }
+    }
+}
+
+/// What is to be done at Meta.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// Make Meta have what was chosen.
+    Save,
+    /// Read back what Meta has.
+    Read,
+    /// Delete our server and enter it again, which gives a new password.
+    ResetPassword,
+    /// Delete our server.
+    RemoveServer,
+}
+
+impl Task {
+    /// As stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Save => "save",
+            Self::Read => "read",
+            Self::ResetPassword => "reset_password",
+            Self::RemoveServer => "remove_server",
+        }
+    }
+
+    /// From what was stored.
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "read" => Self::Read,
+            "reset_password" => Self::ResetPassword,
+            "remove_server" => Self::RemoveServer,
+            _ => Self::Save,
+        }
+    }
+}
+
+/// Something to know about settings that were saved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Warning {
+    /// Saved, and Meta did not say what it has.
+    NotReadBack,
+    /// Saved, and Meta did not say the password.
+    PasswordNotReadable,
+    /// Another app has a server on this number.
+    ForeignServer(ForeignServer),
+    /// Meta says that calls cannot arrive.
+    Blocked {
+        /// Meta's code.
+        code: Option<i64>,
+        /// Meta's words.
+        text: String,
+    },
+}
+
+impl Warning {
+    /// A word for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotReadBack => "not_read_back",
+            Self::PasswordNotReadable => "password_not_readable",
+            Self::ForeignServer(_) => "foreign_server",
+            Self::Blocked { .. } => "blocked",
+        }
+    }
+
+    /// In words.
+    pub fn text(&self, language: Language) -> String {
+        let pick = |english: String, russian: String| match language {
+            Language::English => english,
+            Language::Russian => russian,
+        };
+        match self {
+            Self::NotReadBack => pick(
+                "Meta took the settings, but they could not be read back; that is tried again.".to_owned(),
+                "Meta приняла настройки, но прочитать их обратно не удалось; попытка повторится.".to_owned(),
+            ),
+            Self::PasswordNotReadable => pick(
+                "Meta took the settings, but the password is not readable: the app needs whatsapp_business_management.".to_owned(),
+                "Meta приняла настройки, но пароль прочитать не удалось: приложению нужно право whatsapp_business_management.".to_owned(),
+            ),
+            Self::ForeignServer(server) => {
+                let app = server.app_id.as_deref().unwrap_or("?");
+                let host = &server.hostname;
+                pick(
+                    format!("App {app} has a server of its own on this number, {host}. Two do not work: Meta ends the call on the first BYE. Remove it with that app."),
+                    format!("У приложения {app} на этом номере есть свой сервер, {host}. Два сервера вместе не работают: Meta завершает звонок по первому BYE. Удалите его тем приложением."),
+                )
+            }
+            Self::Blocked { code, text } => {
+                let code = code.map(|code| format!(" ({code})")).unwrap_or_default();
+                pick(
+                    format!("Meta says that calls cannot arrive: {text}{code}"),
+                    format!("Meta сообщает, что звонки прийти не могут: {text}{code}"),
+                )
+            }
+        }
+    }
+}
+
+/// Why Meta does not have what was chosen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallingError {
+    /// Meta's code; 0 where Meta took the settings and has others.
+    pub code: i64,
+    /// Meta's sub-code.
+    pub subcode: Option<i64>,
+    /// Title, in Meta's words.
+    pub title: String,
+    /// Details, in Meta's words.
+    pub details: Option<String>,
+    /// The number under which Meta's support finds the request.
+    pub fbtrace_id: Option<String>,
+    /// When.
+    pub at: Millis,
+    /// At which try.
+    pub attempt: i64,
+}
+
+impl CallingError {
+    /// From Meta's refusal.
+    pub(super) fn of_meta(error: &ApiError, at: Millis, attempt: i64) -> Self {
+        let title = error
+            .user_title
+            .clone()
+            .or_else(|| error.title.clone())
+            .unwrap_or_else(|| error.message.clone());
+        let details = error
+            .user_message
+            .clone()
+            .or_else(|| error.details.clone())
+            .or_else(|| (error.message != title).then(|| error.message.clone()))
+            .filter(|details| !details.is_empty());
+        Self {
+            code: error.code.unwrap_or(-1),
+            subcode: error.subcode,
+            title,
+            details,
+            fbtrace_id: error.fbtrace_id.clone(),
+            at,
+            attempt,
+        }
+    }
+
+    /// Something of our own; code 0.
+    pub(super) fn own(title: &str, details: String, at: Millis, attempt: i64) -> Self {
+        Self {
+            code: 0,
+            subcode: None,
+            title: title.to_owned(),
+            details: Some(details),
+            fbtrace_id: None,
+            at,
+            attempt,
+        }
+    }
+
+    /// `code: title, details`, in one line.
+    pub fn line(&self) -> String {
+        match &self.details {
+            Some(details) => format!("{}: {}, {details}", self.code, self.title),
+            None => format!("{}: {}", self.code, self.title),
+        }
+    }
+
+    /// What to do, where we know it.
+    pub fn hint(&self, language: Language) -> Option<&'static str> {
+        let words = match self.code {
+            0 => Words {
+                english: "Press Apply again. If it stays so, somebody else changes the number's settings at the same time, or Meta does not offer them for this number.",
+                russian: "Нажмите «Применить ещё раз». Если не поможет, настройки номера одновременно меняет кто-то другой или Meta не предоставляет их для этого номера.",
+            },
+            100 => Words {
+                english: "Check host and port and their spelling.",
+                russian: "Проверьте хост и порт и их написание.",
+            },
+            190 => Words {
+                english: "The access token is not valid any more. Enter a new one for the app or the account, then apply again.",
+                russian: "Токен доступа больше не действует. Введите новый для приложения или аккаунта и примените ещё раз.",
+            },
+            10 | 200..=299 => Words {
+                english: "The token lacks permissions: the app needs whatsapp_business_management and whatsapp_business_messaging. Renew the token with both, then apply again.",
+                russian: "Токену не хватает прав: приложению нужны whatsapp_business_management и whatsapp_business_messaging. Получите новый токен с обоими и примените ещё раз.",
+            },
+            138_000 => Words {
+                english: "Enable calling for the number.",
+                russian: "Включите звонки для номера.",
+            },
+            138_014 => Words {
+                english: "Meta switched calling off for a while because of low quality. Wait until the restriction ends; WhatsApp Manager shows when.",
+                russian: "Meta временно отключила звонки из-за низкого качества. Дождитесь конца ограничения; срок показан в WhatsApp Manager.",
+            },
+            138_015 => Words {
+                english: "The number needs a messaging limit of 2000 customers a day or more. Raise the limit first.",
+                russian: "Номеру нужен лимит от 2000 клиентов в сутки. Сначала повысьте лимит.",
+            },
+            138_018 => Words {
+                english: "Enter a telephone server and enable SIP, or subscribe the app to the webhook field calls.",
+                russian: "Укажите телефонный сервер и включите SIP либо подпишите приложение на поле вебхуков calls.",
+            },
+            131_055 => Words {
+                english: "SIP is on for this number: calls go to the telephone server and not through the Graph API.",
+                russian: "Для номера включён SIP: звонки идут на телефонный сервер, а не через Graph API.",
+            },
+            _ => return None,
+        };
+        Some(words.in_language(language))
+    }
+
+    /// As the API shows it.
+    pub fn to_json(&self, language: Language) -> Value {
+        json!({
+            "code": self.code.to_string(),
+            "subcode": self.subcode.map(|code| code.to_string()),
+            "title": self.title,
+            "details": self.details,
+            "hint": self.hint(language),
+            "documentation": TROUBLESHOOTING,
+            "line": self.line(),
+            "fbtrace_id": self.fbtrace_id,
+            "at": self.at,
+        })
+    }
+}
+
+/// What a failed call means for a save.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// Meta said no; somebody has to change something.
+    Refused(Box<ApiError>),
+    /// It was not done and may be tried again.
+    Passing(Box<ApiError>),
+    /// It may have been done.
+    Unknown(Box<ApiError>),
+}
+
+impl Failure {
+    /// Judges a failed call.
+    pub(super) fn of(error: &Error) -> Self {
+        let told = Box::new(error.api().cloned().unwrap_or_else(|| ApiError {
+            code: Some(0),
+            message: error.to_string(),
+            ..ApiError::default()
+        }));
+        match error.class() {
+            Class::Unknown => Self::Unknown(told),
+            Class::Limited { .. } | Class::Retry { .. } => Self::Passing(told),
+            _ => Self::Refused(told),
+        }
+    }
+}
+
+/// When a save that failed so often is tried again; none: it is given up.
+pub(super) fn next_try(attempts: i64) -> Option<Duration> {
+    let index = usize::try_from(attempts.saturating_sub(1)).unwrap_or(0);
+    TRIES.get(index).copied()
+}
+
+/// Everything that is kept about a number's calls, but the password.
+#[derive(Debug, Clone)]
+pub struct Calling {
+    /// Grows with every choice.
+    pub version: i64,
+    /// What was chosen.
+    pub wish: Wish,
+    /// Where it stands.
+    pub state: State,
+    /// What is to be done.
+    pub task: Task,
+    /// How often it was tried.
+    pub attempts: i64,
+    /// When it is due.
+    pub due_at: Option<Millis>,
+    /// What Meta said last.
+    pub applied: Option<Applied>,
+    /// When.
+    pub applied_at: Option<Millis>,
+    /// Whether the password is known.
+    pub has_password: bool,
+    /// What to know.
+    pub warnings: Vec<Warning>,
+    /// Why Meta does not have what was chosen.
+    pub error: Option<CallingError>,
+    /// What others changed at Meta: field, and its value there.
+    pub outside: Option<Value>,
+    /// The last preflight.
+    pub report: Option<Report>,
+}
+
+impl Default for Calling {
+    fn default() -> Self {
+        Self {
+            version: 0,
+            wish: Wish::default(),
+            state: State::None,
+            task: Task::Save,
+            attempts: 0,
+            due_at: None,
+            applied: None,
+            applied_at: None,
+            has_password: false,
+            warnings: Vec::new(),
+            error: None,
+            outside: None,
+            report: None,
+        }
+    }
+}
+
+impl Calling {
+    /// Whether the last preflight was of another address than the chosen one.
+    pub fn report_is_stale(&self) -> bool {
+        self.report.as_ref().is_some_and(|report| {
+            Some(&report.address.host) != self.wish.hostname.as_ref()
+                || report.address.port != self.wish.port
+        })
+    }
+
+    /// What follows from another choice: nothing to do at Meta where it is what Meta has already.
+    pub fn chosen(&self, wish: Wish, now: Millis) -> Self {
+        let agrees = self
+            .applied
+            .as_ref()
+            .is_some_and(|applied| wish.compare(applied) == Comparison::Same)
+            && !matches!(self.state, State::Pending | State::Unknown);
+        // Nothing was ever entered at Meta from here, and nothing is to be.
+        let idle = self.state == State::None && !wish.calling && !wish.sip;
+        let mut next = Self {
+            version: self.version + 1,
+            wish,
+            task: Task::Save,
+            attempts: 0,
+            ..self.clone()
+        };
+        if idle {
+            next.due_at = None;
+        } else if agrees {
+            next.state = State::InSync;
+            next.due_at = None;
+            next.error = None;
+            next.outside = None;
+        } else {
+            next.state = State::Pending;
+            next.due_at = Some(now);
+        }
+        next
+    }
+
+    /// The same choice, to be done at Meta once more.
+    pub fn again(&self, task: Task, now: Millis) -> Self {
+        Self {
+            version: self.version + 1,
+            state: State::Pending,
+            task,
+            attempts: 0,
+            due_at: Some(now),
+            outside: None,
+            ..self.clone()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

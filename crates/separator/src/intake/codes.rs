@@ -1,0 +1,206 @@
+//! A template's code that an operator wrote in the chat: what is sent, or why nothing is.
+
+use bitrix24::events::{ConnectorMessage, ConnectorMessages};
+use uuid::Uuid;
+
+use super::work::Work;
+use crate::{
+    registry::{Phone, Registry},
+    store::{
+        conversations::Conversation,
+        lanes::{Confirmation, HeaderFile, Task},
+        media::{NewMedia, Source as MediaSource},
+        messages::{Change, Direction, Journey, MessageError, NewMessage, State},
+        receipts::Receipt,
+    },
+    translate::{
+        code::{Code, Kind, Malformed},
+        from_bitrix,
+        message::Language,
+        notes::Note,
+        template::{self, Filled, Languages, Refusal},
+    },
+    window,
+};
+
+/// Code of the error of a message whose code sends nothing.
+pub(crate) const REFUSED: &str = "TEMPLATE_CODE";
+
+/// Works through a message that is a code.
+pub(super) fn reply(
+    work: &mut Work<'_>,
+    receipt: &Receipt,
+    phone: &Phone,
+    conversation: &Conversation,
+    messages: &ConnectorMessages,
+    message: &ConnectorMessage,
+    reading: Result<Code, Malformed>,
+) {
+    work.count("code");
+    let written = from_bitrix::written(message);
+    let outcome = match message.files.len() {
+        0 | 1 => resolve(work, phone, reading, message.files.len() == 1),
+        _ => Err(Refusal::ManyFiles),
+    };
+    let id = work.ids.next();
+    let detail = format!(
+        "event of Bitrix24, token verified, on disk; line {}, message {}",
+        messages.line.0, message.im_message_id
+    );
+    let mut new = NewMessage {
+        id,
+        phone: phone.id,
+        conversation: conversation.id,
+        direction: Direction::Outbound,
+        origin: "operator",
+        peer: work.peer(conversation),
+        kind: "template".to_owned(),
+        text: written,
+        state: State::Queued,
+        wamid: None,
+        im: Some((message.im_chat_id, message.im_message_id)),
+        media: None,
+        created_at: receipt.received_at,
+        journey: work.journey(receipt, None, &detail),
+    };
+    let filled = match outcome {
+        Ok(filled) => filled,
+        Err(refusal) => {
+            work.add_message(new);
+            refuse(work, phone, conversation, id, refusal, true);
+            return;
+        }
+    };
+    let attached = message.files.first().map(|file| {
+        let file = from_bitrix::file(file);
+        let source = MediaSource::Portal {
+            url: file.url,
+            declared_size: file.size,
+        };
+        (source, file.name, file.mime_type)
+    });
+    let confirm = Confirmation {
+        connector: messages.connector.clone(),
+        line: messages.line.0,
+        chat_ref: message.chat_id.clone(),
+        im_chat_id: message.im_chat_id,
+        im_message_id: message.im_message_id,
+    };
+    new.media = header_media(work, phone, &filled, attached);
+    let media = new.media;
+    new.text.clone_from(&filled.shown);
+    work.add_message(new);
+    show(work, conversation, &filled);
+    work.tell_customer(conversation.into(), id, media, task(filled, Some(confirm)));
+}
+
+/// The message that a code asks for at a number.
+pub(crate) fn resolve(
+    work: &Work<'_>,
+    phone: &Phone,
+    reading: Result<Code, Malformed>,
+    attached: bool,
+) -> Result<Filled, Refusal> {
+    let code = reading.map_err(Refusal::Malformed)?;
+    if code.kind == Kind::Interactive {
+        return Err(Refusal::NoInteractive { name: code.name });
+    }
+    let templates = work
+        .known
+        .templates
+        .get(&phone.id)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let languages = languages(work.registry, phone);
+    template::resolve(&code, templates, languages, attached)
+}
+
+/// The languages that a number prefers.
+pub(crate) fn languages<'a>(registry: &'a Registry, phone: &Phone) -> Languages<'a> {
+    let messaging = registry.messaging_of(phone.id);
+    Languages {
+        portal: registry
+            .instance_of(phone)
+            .map(|instance| instance.language_code.as_str()),
+        number: messaging.default_language.as_deref(),
+    }
+}
+
+/// The row of the header's file: the one attached to the code, or the one behind its link.
+pub(crate) fn header_media(
+    work: &mut Work<'_>,
+    phone: &Phone,
+    filled: &Filled,
+    attached: Option<(MediaSource, String, Option<String>)>,
+) -> Option<Uuid> {
+    let header = filled.header.as_ref()?;
+    let (source, name, mime_type) = match &header.link {
+        Some(link) => {
+            let source = MediaSource::Link { url: link.clone() };
+            (source, template::name_of_link(link), None)
+        }
+        None => attached?,
+    };
+    let id = work.ids.next();
+    work.media.push(NewMedia {
+        id,
+        phone: phone.id,
+        source,
+        name,
+        mime_type,
+        created_at: work.now,
+    });
+    Some(id)
+}
+
+/// The task that sends a filled template.
+pub(crate) fn task(filled: Filled, confirm: Option<Confirmation>) -> Task {
+    Task::Template {
+        name: filled.name,
+        language: filled.language,
+        components: filled.components.into(),
+        header: filled.header.map(|header| HeaderFile {
+            kind: header.kind,
+            link: header.link,
+        }),
+        confirm,
+    }
+}
+
+/// Operators see in the chat what the customer gets.
+pub(crate) fn show(work: &mut Work<'_>, conversation: &Conversation, filled: &Filled) {
+    work.note(conversation.into(), window::shown(filled));
+}
+
+/// Nothing is sent: the message failed, and operators read why in the chat where they are to be `told` there.
+pub(crate) fn refuse(
+    work: &mut Work<'_>,
+    phone: &Phone,
+    conversation: &Conversation,
+    message: Uuid,
+    refusal: Refusal,
+    told: bool,
+) -> MessageError {
+    let note = Note::CodeRefused(refusal);
+    let why = note.text(Language::English);
+    let journey = Journey::new().with(work.now, "failed", Some(&why));
+    let error = MessageError {
+        code: REFUSED.to_owned(),
+        title: why,
+        details: None,
+    };
+    work.changes.push(Change {
+        id: message,
+        state: Some(State::Failed),
+        wamid: None,
+        error: Some(error.clone()),
+        at: work.now,
+        journey,
+    });
+    work.count("code_refused");
+    if told {
+        let markup = note.markup(work.language(phone));
+        work.note(conversation.into(), markup);
+    }
+    error
+}
