@@ -242,3 +242,52 @@ async fn doubled_events_and_reordered_statuses_change_nothing() {
     }
     world.ends_clean().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_messages_whose_events_come_swapped_are_sent_and_confirmed_once_each() {
+    let world = World::start().await;
+    world.without_limits().await;
+    let customer = Customer::with_phone("4915811111199").named("Ann");
+    world.customer_says(&customer, "hello");
+    let chat = world.operator_sees_text("hello").await;
+    for round in 0..5 {
+        // The first event is held until the second has been sent.
+        world
+            .portal
+            .faults()
+            .set(Fault::EventSwapped, When::Next(1));
+        world.operator_says(&chat, &format!("first of {round}"));
+        world.operator_says(&chat, &format!("second of {round}"));
+        let received = world.customer_receives(&customer, 2 * (round + 1)).await;
+        let said: Vec<&Value> = received[2 * round..]
+            .iter()
+            .map(|message| &message.body["text"]["body"])
+            .collect();
+        assert_eq!(
+            said,
+            [
+                &json!(format!("second of {round}")),
+                &json!(format!("first of {round}"))
+            ]
+        );
+    }
+    let heard = world
+        .portals
+        .wait_until(|portals| portals.events_waiting() == 0, PATIENCE)
+        .await;
+    assert!(heard);
+    world.comes_to_rest().await;
+    assert_eq!(world.received(&customer).len(), 10);
+    let chat = world.portal.chat(chat.id).unwrap();
+    let answers: Vec<_> = chat
+        .messages
+        .iter()
+        .filter(|message| message.author != Author::Customer)
+        .collect();
+    assert_eq!(answers.len(), 10, "{:#?}", chat.messages);
+    assert!(
+        answers.iter().all(|message| message.delivered),
+        "{answers:#?}"
+    );
+    world.ends_clean().await;
+}

@@ -1,13 +1,14 @@
 //! A portal that takes two calls a second gets everything in order and never has to say that it is too much.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use sandbox::{
     graph::{Customer, Settings},
-    portal::Author,
+    portal::{Author, Fault, Rule, When},
 };
+use serde_json::Value;
 
-use crate::world::{Options, PATIENCE, World};
+use crate::world::{Options, PATIENCE, World, lena};
 
 const PEOPLE: usize = 60;
 const MESSAGES: usize = 8;
@@ -73,5 +74,55 @@ async fn a_crowd_at_a_limited_portal_is_carried_in_order_without_one_refusal() {
     );
     let calls = counters.calls["imconnector.send.messages"];
     assert!(calls * 4 < all, "{calls} calls for {all} messages");
+    world.ends_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_method_that_has_used_up_its_time_rests_as_long_as_the_portal_says_and_no_other_with_it()
+{
+    let world = World::start().await;
+    world.customer_says(&lena(), "before");
+    let chat = world.operator_sees_text("before").await;
+    world.comes_to_rest().await;
+    let rule = Rule::new(Fault::OperationTimeLimit, When::Next(1))
+        .method("imconnector.send.messages")
+        .lasting(Duration::from_secs(4));
+    world.portal.faults().apply(rule);
+    let wamid = world.customer_says(&lena(), "after");
+    let refused = world
+        .portals
+        .wait_until(|_| world.portal.faults().rules().is_empty(), PATIENCE)
+        .await;
+    assert!(refused, "{}", world.server.log_tail());
+    // The answer goes to the customer and is confirmed to the portal, by another method, meanwhile.
+    let answer = world.operator_says(&chat, "an answer");
+    let confirmed = world
+        .portals
+        .wait_until(
+            |_| {
+                let chat = world.portal.chat(chat.id).unwrap();
+                let answer = chat.messages.iter().find(|message| message.id == answer);
+                answer.is_some_and(|answer| answer.delivered)
+            },
+            PATIENCE,
+        )
+        .await;
+    assert!(confirmed, "{}", world.server.log_tail());
+    let message = world.message_is(&wamid, "delivered").await;
+    let at = |step: &str| -> i64 {
+        let steps = message["journey"].as_array().unwrap();
+        let found = steps.iter().find(|one| one["step"] == step);
+        found
+            .and_then(|one| one["at"].as_i64())
+            .unwrap_or_else(|| panic!("no step {step}: {message:#}"))
+    };
+    let waited = at("in the operator's chat") - at("waits for the method's time limit");
+    // The portal tells the time in whole seconds.
+    assert!(waited >= 3000, "{waited} ms: {message:#}");
+    let told: Vec<Value> = message["journey"].as_array().unwrap().clone();
+    assert!(
+        told.iter()
+            .all(|step| step["step"] != "failed, will be tried again")
+    );
     world.ends_clean().await;
 }

@@ -34,6 +34,7 @@ mod meta_upkeep;
 mod outages;
 mod outbound;
 mod people;
+mod poison;
 mod readme;
 mod robots;
 mod sms;

@@ -166,7 +166,7 @@ async fn commit_groups(
             // A full disk does not empty faster for being asked at full speed.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        arrivals.committed(Instant::now());
+        arrivals.committed(Instant::now(), &pressure);
     }
 }
 

@@ -21,7 +21,8 @@ pub enum Fault {
     QueryLimitExceeded,
     /// 503 `OVERLOAD_LIMIT`: the portal is blocked by hand until support lifts it.
     OverloadLimit,
-    /// 429 `OPERATION_TIME_LIMIT` with `operating_reset_at`: this method has used up its operating time.
+    /// 429 `OPERATION_TIME_LIMIT` with `operating_reset_at`: this method has used up its operating time, for a minute or
+    /// as long as the rule says ([`Rule::milliseconds`]).
     OperationTimeLimit,
     /// One item of `imconnector.send.messages` fails inside a 200 answer.
     ItemFailure,
@@ -241,8 +242,19 @@ impl Faults {
 
     /// How long `fault` delays this chance; nothing where it is off.
     pub(crate) fn delay(&self, fault: Fault, method: &str, chats: &[&str]) -> Option<Duration> {
+        self.lasting(fault, method, chats, Duration::from_secs(1))
+    }
+
+    /// How long `fault` lasts this time, `usually` where its rule does not say; nothing where it is off.
+    pub(crate) fn lasting(
+        &self,
+        fault: Fault,
+        method: &str,
+        chats: &[&str],
+        usually: Duration,
+    ) -> Option<Duration> {
         let rule = self.rule(fault, method, chats)?;
-        Some(Duration::from_millis(rule.milliseconds.unwrap_or(1_000)))
+        Some(rule.milliseconds.map_or(usually, Duration::from_millis))
     }
 
     /// Whether `fault` is switched on for anything; does not count.

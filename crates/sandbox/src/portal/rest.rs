@@ -320,8 +320,10 @@ impl Portal {
                 "REST API is blocked due to overload.",
             ));
         }
-        if faults.strikes(Fault::OperationTimeLimit, method, chats) {
-            return Err(out_of_time(self.world.clock.seconds() + 60));
+        let minute = Duration::from_mins(1);
+        if let Some(wait) = faults.lasting(Fault::OperationTimeLimit, method, chats, minute) {
+            let reset_at = self.world.clock.seconds() + wait.as_secs() as i64;
+            return Err(out_of_time(reset_at));
         }
         if faults.strikes(Fault::InternalServerError, method, chats) {
             return Err(Failure::new(

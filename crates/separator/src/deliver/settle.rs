@@ -399,7 +399,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        deliver::to_meta::confirmation,
+        deliver::to_meta::judge::confirmation,
         identifiers::{Chance, Ids},
         media::DataDir,
         store::{

@@ -18,12 +18,14 @@ const CROWD: usize = 8;
 const AT_ONCE: Duration = Duration::from_micros(500);
 /// So many of them in a row say that whoever sends waits for us.
 const IN_A_ROW: u32 = 8;
-/// How long it is believed, without another sign, that the doors are pressed.
+/// How long after a commit it is believed, without another sign, that the doors are pressed.
 const BELIEVED: Duration = Duration::from_millis(5);
+/// While something is being committed, however long it waits for its turn, the doors stay as pressed as they were.
+const COMMITTING: u64 = u64::MAX;
 /// Doors that are pressed for longer than this share the time evenly.
 const BURST: Duration = Duration::from_secs(5);
-/// Until then the doors have this many times what the others take.
-const PRECEDENCE: u32 = 8;
+/// Until then the doors have this many times what each of the others takes.
+const PRECEDENCE: u32 = 24;
 
 /// Told by the committer, asked by all who work behind the doors.
 #[derive(Debug)]
@@ -48,9 +50,16 @@ impl Pressure {
     }
 
     fn press(&self, now: Instant) {
-        let (now, believed) = (self.micros(now), self.micros(now + BELIEVED));
-        if self.until.swap(believed, Ordering::Relaxed) < now {
+        let now = self.micros(now);
+        if self.until.swap(COMMITTING, Ordering::Relaxed) < now {
             self.since.store(now, Ordering::Relaxed);
+        }
+    }
+
+    fn committed(&self, now: Instant) {
+        if self.until.load(Ordering::Relaxed) == COMMITTING {
+            let believed = self.micros(now + BELIEVED);
+            self.until.store(believed, Ordering::Relaxed);
         }
     }
 
@@ -99,8 +108,9 @@ impl Arrivals {
     }
 
     /// They are on disk and answered.
-    pub(super) fn committed(&mut self, now: Instant) {
+    pub(super) fn committed(&mut self, now: Instant, pressure: &Pressure) {
         self.committed = Some(now);
+        pressure.committed(now);
     }
 }
 
@@ -108,7 +118,7 @@ impl Arrivals {
 mod tests {
     use super::*;
 
-    const WORKED: Duration = Duration::from_millis(10);
+    const WORKED: Duration = Duration::from_millis(2);
     const LONGEST: Duration = Duration::from_millis(300);
 
     /// Callbacks, each so long after the commit of the one before.
@@ -116,7 +126,7 @@ mod tests {
         let mut arrivals = Arrivals::default();
         for _ in 0..times {
             arrivals.came(1, now, pressure);
-            arrivals.committed(now);
+            arrivals.committed(now, pressure);
             now += gap;
         }
         now
@@ -146,10 +156,16 @@ mod tests {
             pressure.rest_after(WORKED, LONGEST, now),
             Some(WORKED * PRECEDENCE)
         );
-        let now = now + BELIEVED;
+        let mut now = now + BELIEVED;
         assert_eq!(pressure.rest_after(WORKED, LONGEST, now), None);
-        Arrivals::default().came(CROWD + 1, now, &pressure);
+        let mut arrivals = Arrivals::default();
+        arrivals.came(CROWD + 1, now, &pressure);
+        now += Duration::from_secs(1);
         assert!(pressure.rest_after(WORKED, LONGEST, now).is_some());
+        arrivals.committed(now, &pressure);
+        assert!(pressure.rest_after(WORKED, LONGEST, now).is_some());
+        now += BELIEVED;
+        assert_eq!(pressure.rest_after(WORKED, LONGEST, now), None);
     }
 
     #[test]
@@ -169,7 +185,9 @@ mod tests {
     #[tokio::test]
     async fn who_makes_way_goes_on_as_soon_as_the_crowd_is_through() {
         let (pressure, hour) = (Pressure::new(), Duration::from_hours(1));
-        Arrivals::default().came(CROWD + 1, Instant::now(), &pressure);
+        let mut arrivals = Arrivals::default();
+        arrivals.came(CROWD + 1, Instant::now(), &pressure);
+        arrivals.committed(Instant::now(), &pressure);
         // It would take an hour if the crowd went on.
         let way = pressure.make_way(hour, hour);
         let made = tokio::time::timeout(Duration::from_mins(1), way).await;

@@ -1,6 +1,8 @@
 //! Statements: their text, with one placeholder for each cell, and how they come in few shapes, so that the databases
 //! keep them prepared.
 
+use std::fmt::Write as _;
+
 use super::Cell;
 
 /// A statement on its way to the database.
@@ -45,23 +47,46 @@ impl Statement {
     }
 }
 
-/// Adds a statement to a text whose placeholders go up to `$offset`: those of the statement are counted on.
-pub(super) fn append(text: &mut String, sql: &str, offset: usize) {
-    if !text.is_empty() {
-        text.push_str("; ");
-    }
-    let mut pieces = sql.split('$');
-    text.push_str(pieces.next().unwrap_or_default());
-    for piece in pieces {
-        let digits = piece.len() - piece.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let (number, rest) = piece.split_at(digits);
-        text.push('$');
-        match number.parse::<usize>() {
-            Ok(number) => text.push_str(&(number + offset).to_string()),
-            Err(_) => text.push_str(number),
+/// Several statements, each with the number of its cells, as one text for SQLite, whose placeholders go through all
+/// their cells.
+///
+/// Where every statement names its cells in order, each once, the placeholders are nameless: looking up a name takes
+/// longer the more there are.
+pub(super) fn together<'a>(statements: impl Iterator<Item = (&'a str, usize)> + Clone) -> String {
+    let nameless = statements.clone().all(|(sql, _)| in_order(sql));
+    let (mut text, mut offset) = (String::new(), 0);
+    for (sql, cells) in statements {
+        if !text.is_empty() {
+            text.push_str("; ");
         }
-        text.push_str(rest);
+        let mut pieces = sql.split('$');
+        text.push_str(pieces.next().unwrap_or_default());
+        for piece in pieces {
+            let (number, rest) = numbered(piece);
+            if nameless {
+                text.push('?');
+            } else {
+                // Writing to a String cannot fail.
+                let _ = write!(text, "${}", number + offset);
+            }
+            text.push_str(rest);
+        }
+        offset += cells;
     }
+    text
+}
+
+/// The number of a placeholder and what follows it.
+fn numbered(piece: &str) -> (usize, &str) {
+    let digits = piece.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, rest) = piece.split_at(digits);
+    (number.parse().unwrap_or_default(), rest)
+}
+
+/// Whether the placeholders are `$1`, `$2` and so on as they stand.
+fn in_order(sql: &str) -> bool {
+    let numbers = sql.split('$').skip(1).map(|piece| numbered(piece).0);
+    numbers.eq(1..=sql.matches('$').count())
 }
 
 /// A placeholder list padded by repetition to one of five lengths, so that few statements need preparing.
@@ -95,7 +120,6 @@ fn sized_chunks(mut rows: &[Vec<Cell>]) -> Vec<&[Vec<Cell>]> {
 }
 
 fn values_statement(head: &str, rows: &[Vec<Cell>], tail: &str) -> String {
-    use std::fmt::Write as _;
     let mut sql = String::with_capacity(head.len() + tail.len() + rows.len() * 40);
     sql.push_str(head);
     let mut placeholder = 0;
@@ -135,14 +159,25 @@ mod tests {
         assert!(matches!(cells[3], Cell::Number(2)));
     }
 
+    fn text(statements: &[&str]) -> String {
+        together(statements.iter().map(|sql| (*sql, 2)))
+    }
+
     #[test]
-    fn placeholders_are_counted_on() {
-        let mut text = String::new();
-        append(&mut text, "DELETE FROM a WHERE id IN ($1, $2)", 0);
-        append(&mut text, "UPDATE b SET c = $1 WHERE d = $12 AND e = $2", 2);
+    fn cells_that_are_named_in_order_have_nameless_placeholders() {
+        let delete = "DELETE FROM a WHERE id IN ($1, $2)";
         assert_eq!(
-            text,
-            "DELETE FROM a WHERE id IN ($1, $2); UPDATE b SET c = $3 WHERE d = $14 AND e = $4"
+            text(&[delete, "COMMIT", delete]),
+            "DELETE FROM a WHERE id IN (?, ?); COMMIT; DELETE FROM a WHERE id IN (?, ?)"
+        );
+    }
+
+    #[test]
+    fn placeholders_in_another_order_are_counted_on() {
+        let twice = "UPDATE b SET c = $1 WHERE d = $2 AND e = $1";
+        assert_eq!(
+            text(&["DELETE FROM a WHERE id IN ($1, $2)", twice]),
+            "DELETE FROM a WHERE id IN ($1, $2); UPDATE b SET c = $3 WHERE d = $4 AND e = $3"
         );
     }
 

@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, Either, Executor as _, PgConnection, SqliteConnection}
 use super::{
     Cell, Error, Row,
     connections::Lent,
-    statement::{Statement, append},
+    statement::{Statement, together},
 };
 
 /// Statements with more cells than this go to SQLite by themselves: their text is long, and comes in many lengths.
@@ -86,7 +86,13 @@ impl Line {
 
     /// Runs one statement outside any transaction and gives the connection back.
     pub(super) async fn ask(mut self, sql: &str, cells: &[Cell]) -> Result<Answer, Error> {
-        let answer = self.run(sql.to_owned(), cells.iter()).await;
+        let answer = match &self {
+            Self::Sqlite(_) => {
+                let text = together(std::iter::once((sql, cells.len())));
+                self.run(text, cells.iter()).await
+            }
+            Self::Postgres(_) => self.run(sql.to_owned(), cells.iter()).await,
+        };
         self.give_back(answer.as_ref().err());
         Ok(answer?)
     }
@@ -259,31 +265,26 @@ async fn send_together(
     begin: bool,
     commit: bool,
 ) -> Result<Answer, sqlx::Error> {
+    // The right to write is taken at once: whoever reads first and then finds it taken could only give up.
+    let mut begin = begin.then_some(("BEGIN IMMEDIATE", 0));
+    let end = commit.then_some(("COMMIT", 0));
     let mut rest = statements;
-    let mut text = String::new();
-    if begin {
-        // The right to write is taken at once: whoever reads first and then finds it taken could only give up.
-        text.push_str("BEGIN IMMEDIATE");
-    }
     loop {
         let mut cells = 0;
-        let together = rest.iter().take_while(|statement| {
+        let fit = rest.iter().take_while(|statement| {
             cells += statement.cells.len();
             cells <= CELLS_TOGETHER
         });
-        let count = together.count().clamp(rest.len().min(1), rest.len());
+        let count = fit.count().clamp(rest.len().min(1), rest.len());
         let (piece, later) = rest.split_at(count);
         rest = later;
-        let mut offset = 0;
-        for statement in piece {
-            append(&mut text, &statement.sql, offset);
-            offset += statement.cells.len();
-        }
-        if commit && rest.is_empty() {
-            append(&mut text, "COMMIT", offset);
-        }
+        let texts = piece
+            .iter()
+            .map(|statement| (statement.sql.as_str(), statement.cells.len()));
+        let last = end.filter(|_| rest.is_empty());
+        let text = together(begin.take().into_iter().chain(texts).chain(last));
         let cells = piece.iter().flat_map(|statement| &statement.cells);
-        let answer = line.run(std::mem::take(&mut text), cells).await?;
+        let answer = line.run(text, cells).await?;
         if rest.is_empty() {
             return Ok(answer);
         }
