@@ -25,17 +25,6 @@ impl World {
             .create(&format!("waba/accounts/{account}/sync"), json!({}))
             .await;
     }
-
-    /// Notes in a chat, oldest first.
-    pub fn notes_of(&self, chat: &Chat) -> Vec<String> {
-        let chats = self.portal.chats();
-        let chat = chats.iter().find(|one| one.id == chat.id).unwrap();
-        let notes = chat
-            .messages
-            .iter()
-            .filter(|message| message.author == Author::System);
-        notes.map(|message| message.text.clone()).collect()
-    }
 }
 
 /// A customer who wrote a moment ago, and a catalogue.

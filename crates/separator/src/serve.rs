@@ -345,10 +345,10 @@ async fn start_workers(app: Arc<App>, folder: Lease, stop: CancellationToken) {
     workers.spawn(intake::run(Arc::clone(&app), stop.clone()));
     workers.spawn(doctor::run(Arc::clone(&app), stop.clone()));
     if app.store.is_sqlite() {
-        deliver_with(&app, folder.clone(), stop.clone()).await;
+        Box::pin(deliver_with(&app, folder.clone(), stop.clone())).await;
     } else {
         while let Some((lease, kept)) = row_lease(&app, &workers, &stop).await {
-            deliver_with(&app, lease, kept).await;
+            Box::pin(deliver_with(&app, lease, kept)).await;
         }
     }
     workers.close();

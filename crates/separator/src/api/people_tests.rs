@@ -726,11 +726,7 @@ async fn the_audit_tells_who_did_what_and_no_secret() {
         let items = found.body["items"].as_array().unwrap();
         assert_eq!(items.len(), count, "{query}: {}", found.text);
     }
-    let all: String = lines(&world)
-        .await
-        .iter()
-        .map(|line| format!("{line:?}"))
-        .collect();
+    let all = format!("{:?}", lines(&world).await);
     for secret in [
         "pl4nted",
         "p4ss",

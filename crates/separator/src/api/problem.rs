@@ -94,6 +94,7 @@ impl Problem {
     }
 
     /// The same problem as one of a sort that programs tell from others.
+    #[must_use]
     pub fn of_kind(self, kind: &'static str) -> Self {
         Self { kind, ..self }
     }

@@ -236,7 +236,7 @@ async fn show_user(call: &Call, id: Uuid) -> Outcome {
         "language": user.language,
         "totp": user.totp,
     });
-    Ok(show(call, "user", shown, Value::Null))
+    Ok(show(call, "user", &shown, &Value::Null))
 }
 
 fn show_person(call: &Call, person: &Person) -> Value {
@@ -250,10 +250,10 @@ fn show_person(call: &Call, person: &Person) -> Value {
         "administrator": person.administrator,
         "language": person.language,
     });
-    show(call, "portal", Value::Null, shown)
+    show(call, "portal", &Value::Null, &shown)
 }
 
-fn show(call: &Call, kind: &str, user: Value, portal: Value) -> Value {
+fn show(call: &Call, kind: &str, user: &Value, portal: &Value) -> Value {
     json!({
         "kind": kind,
         "user": user,

@@ -191,10 +191,6 @@ async fn delete(call: Call) -> Outcome {
 }
 
 /// Reads to whom a site is given. Only administrators give what is theirs or somebody else's.
-#[expect(
-    clippy::option_option,
-    reason = "absent, null and a value are three things"
-)]
 async fn owner(call: &Call, fields: &mut Fields) -> Result<Option<Option<Uuid>>, Problem> {
     let owner = fields.optional("owner", fields::id);
     let Some(named) = owner else {

@@ -161,6 +161,16 @@ impl Drop for Kamailio {
 mod kamailio {
     use super::*;
 
+    /// Name, certificate, further lines of TLS, host, verdict, what is found.
+    type Case = (
+        &'static str,
+        Material,
+        &'static str,
+        &'static str,
+        Verdict,
+        Vec<&'static str>,
+    );
+
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "needs Kamailio; tests/lab/run.sh runs it"]
     async fn cases_13_to_31_kamailio_gets_the_same_verdicts() {
@@ -168,8 +178,7 @@ mod kamailio {
         let names: &[(&str, &[&str])] =
             &[(HOST, &["127.0.0.1"]), ("a.sip.test.local", &["127.0.0.1"])];
         let wildcard = authority.certificate(&["*.test.local"], -30, 60);
-        // Name, certificate, further lines of TLS, host, verdict, what is found.
-        let matrix: Vec<(&str, Material, &str, &str, Verdict, Vec<&str>)> = vec![
+        let matrix: Vec<Case> = vec![
             (
                 "case_13",
                 authority.good(),

@@ -661,6 +661,7 @@ impl Calling {
     }
 
     /// What follows from another choice: nothing to do at Meta where it is what Meta has already.
+    #[must_use]
     pub fn chosen(&self, wish: Wish, now: Millis) -> Self {
         let agrees = self
             .applied
@@ -691,6 +692,7 @@ impl Calling {
     }
 
     /// The same choice, to be done at Meta once more.
+    #[must_use]
     pub fn again(&self, task: Task, now: Millis) -> Self {
         Self {
             version: self.version + 1,

@@ -356,17 +356,14 @@ async fn accepted(
         .collect();
     (calling.applied, calling.applied_at) = (Some(applied), Some(now));
     if calling.wish.sip {
-        match &password {
-            Some(password) => {
-                let id = tried.phone.id;
-                store::calling::keep_password(&app.store, &app.sealer, id, Some(password.expose()))
-                    .await?;
-                calling.due_at = None;
-            }
-            None => {
-                calling.warnings.push(Warning::PasswordNotReadable);
-                read_later(calling, false, now);
-            }
+        if let Some(password) = &password {
+            let id = tried.phone.id;
+            store::calling::keep_password(&app.store, &app.sealer, id, Some(password.expose()))
+                .await?;
+            calling.due_at = None;
+        } else {
+            calling.warnings.push(Warning::PasswordNotReadable);
+            read_later(calling, false, now);
         }
     } else {
         calling.due_at = None;

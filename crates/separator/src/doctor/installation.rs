@@ -426,6 +426,8 @@ mod tests {
     use super::*;
     use crate::doctor::{Patient, verdict::State, verdict::judge_all};
 
+    type Damage = fn(&mut Seen);
+
     fn healthy() -> Seen {
         Seen {
             folder: "/var/lib/separator".to_owned(),
@@ -465,7 +467,7 @@ mod tests {
     #[test]
     fn one_fault_of_the_machine_turns_one_check_red() {
         assert_eq!(found(&healthy()), (vec![], vec![]));
-        let faults: [(&str, fn(&mut Seen)); 9] = [
+        let faults: [(&str, Damage); 9] = [
             ("data_folder", |seen| {
                 seen.written = Err("read-only file system".to_owned());
             }),

@@ -34,6 +34,7 @@ impl Registry {
     }
 
     /// The part that belongs to a user.
+    #[must_use]
     pub fn owned_by(&self, user: Uuid) -> Self {
         let mut part = Self {
             calling: Arc::clone(&self.calling),
@@ -74,6 +75,7 @@ impl Registry {
     /// The part that people of a portal see: the portal, the numbers that are linked to it and, where they may link numbers
     /// themselves, those that are offered to it. A number that is offered to nobody is offered to the only portal of its
     /// owner; among several, somebody has to say to which.
+    #[must_use]
     pub fn of_portal(&self, instance: Uuid, offered: bool) -> Self {
         let mut part = Self {
             calling: Arc::clone(&self.calling),

@@ -68,10 +68,6 @@ pub async fn insert_site(store: &Store, site: &Site) -> Result<(), Error> {
 }
 
 /// Gives a site another domain or another owner (`Some(None)`: the administrators); false where there is no such site.
-#[expect(
-    clippy::option_option,
-    reason = "absent, null and a value are three things"
-)]
 pub async fn change_site(
     store: &Store,
     id: Uuid,

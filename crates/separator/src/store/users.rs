@@ -110,10 +110,6 @@ pub async fn user(store: &Store, id: Uuid) -> Result<Option<User>, Error> {
 }
 
 /// Writes what a user sees and hears; `None` leaves as it is, `Some(None)` brings the browser's language back.
-#[expect(
-    clippy::option_option,
-    reason = "absent, null and a value are three things"
-)]
 pub async fn change_profile(
     store: &Store,
     id: Uuid,

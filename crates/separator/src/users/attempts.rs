@@ -201,7 +201,7 @@ mod tests {
         for _ in 0..12 {
             let wait = attempts.begin(&places, now).unwrap_err();
             waits.push(wait.as_secs());
-            now = now + wait;
+            now += wait;
             attempts.begin(&places, now).unwrap();
         }
         assert_eq!(waits, [2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900, 900]);
