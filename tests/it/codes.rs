@@ -10,7 +10,7 @@ use axum::{
 };
 use sandbox::{
     graph::Customer,
-    portal::{Author, Chat, Upload},
+    portal::{Chat, Upload},
 };
 use serde_json::{Value, json};
 
