@@ -21,7 +21,7 @@ pub const CONNECTOR_EVENTS: [&str; 9] = [
     "ONAPPUPDATE",
 ];
 
-/// Sent only when [`test`] asks for it: shows that events arrive, and with which application token.
+/// Sent only when [`fn@test`] asks for it: shows that events arrive, and with which application token.
 pub const TEST_EVENT: &str = "ONAPPTEST";
 
 /// Asks the portal to send [`TEST_EVENT`] (Bitrix24: event.test).

@@ -5,7 +5,7 @@
 //! never INVITE, which would ring telephones). All addresses of a name are looked at side by side and the worst counts,
 //! because nobody knows which one Meta takes. Ten seconds in all.
 //!
-//! The address comes from people, so the rules of [`outgoing`](crate::outgoing) hold: it is resolved once, an address that
+//! The address comes from people, so the rules of [`outgoing`] hold: it is resolved once, an address that
 //! is not public is never connected to unless the operator allowed its network, and the connection goes to the address
 //! that was vetted, so that a second answer of the name server changes nothing. At most 8 KiB are read, and nothing of
 //! them is shown but a status line and the name of the server's program, reduced to harmless characters.

@@ -4,7 +4,7 @@
 //! message's id in `biz_opaque_callback_data`: a status that brings it back settles a send whose answer was lost. Only
 //! after two minutes without one is it sent again, and the journey says so (Meta: messages; status webhooks).
 //!
-//! [`plan`] tells what can be sent now, [`send`] sends, and [`judge`] says what follows from how a send ended.
+//! [`plan`] tells what can be sent now, [`mod@send`] sends, and [`mod@judge`] says what follows from how a send ended.
 
 pub(super) mod judge;
 mod plan;

@@ -6,7 +6,7 @@
 //! portal fetches the file during the call. Nothing there removes duplicates, so after a call that was cut the size
 //! falls back to one and what was cut is looked up before it is repeated.
 //!
-//! [`plan`] finds what could be called now, [`call`] calls, [`judge`] says what came of each row, and [`look_up`] finds
+//! [`mod@plan`] finds what could be called now, [`mod@call`] calls, [`judge`] says what came of each row, and [`mod@look_up`] finds
 //! out what became of a call that was cut.
 
 mod call;

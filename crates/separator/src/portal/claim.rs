@@ -3,7 +3,7 @@
 //! Anybody can post an install event or open a page of ours with a form. Nothing in it is believed before the
 //! authorization server, whose host is ours to choose, has said to which application and which portal its access token
 //! belongs; until then no request goes to any host that is named there. What remains unproven then is the portal's
-//! `member_id`; see [`install`](super::install) and [`frame`](super::frame).
+//! `member_id`; see [`install`](mod@super::install) and [`frame`](super::frame).
 
 use std::time::Duration;
 

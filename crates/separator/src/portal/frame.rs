@@ -1,7 +1,7 @@
 //! Pages inside Bitrix24: from the form that a portal posts to a person whom we know.
 //!
 //! The form names a portal, an employee's token and a place. It is proven like an installation (see
-//! [`claim`](super::claim)); then the portal itself is asked who looks at the page. The employee's token serves this
+//! [`claim`]); then the portal itself is asked who looks at the page. The employee's token serves this
 //! request only: it never replaces the pair that the application lives on, except where an administrator installs, or
 //! comes to an installation whose own pair is dead, which is how it is authorized again.
 

@@ -1,7 +1,7 @@
 //! Installing: from a proven claim to an installation that can be used.
 //!
 //! What an install event or an installation page says is proven with the authorization server first; see
-//! [`claim`](super::claim). Two things remain to be looked at:
+//! [`claim`]. Two things remain to be looked at:
 //!
 //! - *Whose token it is.* Any employee holds tokens of the portal. A page is installed by an administrator only, and
 //!   where the application is installed already, the token of an event must be an administrator's too, or a token with

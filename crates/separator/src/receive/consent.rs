@@ -1,4 +1,4 @@
-//! `/bitrix/callback/`: the browser of a user who was at a portal's authorization page; see [`portal::consent`].
+//! `/bitrix/callback/`: the browser of a user who was at a portal's authorization page; see [`crate::portal::consent`].
 
 use std::sync::Arc;
 

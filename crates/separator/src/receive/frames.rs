@@ -1,6 +1,6 @@
 //! Bitrix24's other doors: the forms that open our pages in a frame (Bitrix24: widgets, installation master).
 //!
-//! A form is verified with Bitrix24 before anything is stored or shown ([`portal::frame`]). What is answered is the web
+//! A form is verified with Bitrix24 before anything is stored or shown ([`crate::portal::frame`]). What is answered is the web
 //! application's page with a token in it; no cookie, because browsers keep cookies of others from frames. What is refused
 //! is answered with a page that says why and what to do; it holds nothing else and needs no script.
 
