@@ -6,15 +6,15 @@ use serde_json::{Value, json};
 use crate::world::{Api, CLIENT_ID, CLIENT_SECRET, Options, PATIENCE, World, lena};
 
 /// A page of ours as it was answered to a portal's form.
-struct Page {
-    api: Api,
-    place: String,
-    options: Value,
+pub struct Page {
+    pub api: Api,
+    pub place: String,
+    pub options: Value,
 }
 
 impl Page {
     /// Reads what the page was told; nothing where it is a refusal.
-    fn read(world: &World, answer: &PageAnswer) -> Option<Self> {
+    pub fn read(world: &World, answer: &PageAnswer) -> Option<Self> {
         let (_, rest) = answer
             .body
             .split_once("name=\"separator-frame\" content=\"")?;

@@ -86,6 +86,8 @@ pub struct Step {
     pub names: Vec<(&'static str, &'static str)>,
     /// Where it is posted to; on the application's own domain.
     pub handler: String,
+    /// The page on which its settings are chosen; also on the application's domain.
+    pub settings: String,
     /// The employee in whose name it runs.
     pub user: i64,
     /// Its settings.
@@ -112,6 +114,8 @@ impl Step {
             "AUTH_USER_ID": self.user,
             // The step waits for our answer, which always comes; left out, it depends on the portal.
             "USE_SUBSCRIPTION": "Y",
+            "USE_PLACEMENT": "Y",
+            "PLACEMENT_HANDLER": self.settings,
             "NAME": names,
             "PROPERTIES": list(&self.properties),
             "RETURN_PROPERTIES": list(&self.results),
@@ -269,6 +273,7 @@ mod tests {
             code: "c".to_owned(),
             names: vec![("en", "Send")],
             handler: "https://a.example/".to_owned(),
+            settings: "https://a.example/placement/".to_owned(),
             user: 1,
             properties: vec![Property {
                 key: "phone",

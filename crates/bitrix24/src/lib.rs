@@ -4,6 +4,7 @@ pub mod app;
 pub mod bizproc;
 pub mod client;
 pub mod connector;
+pub mod crm;
 pub mod event_handlers;
 pub mod events;
 pub mod form;

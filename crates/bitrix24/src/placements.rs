@@ -28,6 +28,8 @@ pub struct Wish {
     pub handler: String,
     /// Language codes and titles; the first is the one for all other languages.
     pub titles: Vec<(String, String)>,
+    /// What this place needs besides, as `{"iconName": …, "context": …}`; null where it needs nothing.
+    pub options: Value,
 }
 
 /// What has to be done to one place.
@@ -42,6 +44,19 @@ pub enum Step {
 /// Asks for the application's own placements.
 pub fn get() -> Call {
     Call::new("placement.get", json!({}))
+}
+
+/// Asks which places this portal has for the application's permissions (Bitrix24: placement.list).
+pub fn list() -> Call {
+    Call::new("placement.list", json!({}))
+}
+
+/// Reads the result of [`list`]: names in upper case.
+pub fn read_names(result: &Value) -> Vec<String> {
+    loose::texts(result)
+        .into_iter()
+        .map(|name| name.to_ascii_uppercase())
+        .collect()
 }
 
 /// Reads the result of [`get`].
@@ -89,12 +104,13 @@ impl Step {
                     .iter()
                     .map(|(language, title)| (language.clone(), json!({ "TITLE": title })))
                     .collect();
-                Call::new(
-                    "placement.bind",
-                    json!({
-                        "PLACEMENT": wish.name, "HANDLER": wish.handler, "TITLE": title, "LANG_ALL": titles,
-                    }),
-                )
+                let mut params = json!({
+                    "PLACEMENT": wish.name, "HANDLER": wish.handler, "TITLE": title, "LANG_ALL": titles,
+                });
+                if !wish.options.is_null() {
+                    params["OPTIONS"] = wish.options.clone();
+                }
+                Call::new("placement.bind", params)
             }
             Self::Unbind(placement) => Call::new(
                 "placement.unbind",
@@ -121,6 +137,7 @@ mod tests {
                 ("en".to_owned(), "WhatsApp".to_owned()),
                 ("ru".to_owned(), "Ватсап".to_owned()),
             ],
+            options: Value::Null,
         }
     }
 

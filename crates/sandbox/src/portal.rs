@@ -24,6 +24,7 @@ mod clock;
 mod connector;
 mod consent;
 mod control;
+mod crm;
 mod events;
 mod faults;
 mod files;
@@ -65,6 +66,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::{
     administrator::{Installation, LocalApp, PageAnswer, Sender, Sms as SmsToSend},
     clock::TimeSource,
+    crm::Card,
     faults::{Fault, Faults, Rule, When},
     frames::{PageForm, connector_options},
     limits::RequestLimit,

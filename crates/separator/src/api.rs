@@ -20,6 +20,7 @@ mod docs;
 mod doctor;
 mod events;
 mod fields;
+mod frames;
 mod idempotency;
 mod instances;
 mod keys;
@@ -97,6 +98,7 @@ fn operations() -> impl Iterator<Item = &'static Operation> {
         phone_messages::OPERATIONS,
         phone_test::OPERATIONS,
         conversations::OPERATIONS,
+        frames::OPERATIONS,
         bitrix_apps::OPERATIONS,
         instances::OPERATIONS,
         announcements::OPERATIONS,
@@ -135,6 +137,7 @@ fn objects() -> impl Iterator<Item = &'static Described> {
         phone_messages::OBJECTS,
         phone_test::OBJECTS,
         conversations::OBJECTS,
+        frames::OBJECTS,
         bitrix_apps::OBJECTS,
         instances::OBJECTS,
         announcements::OBJECTS,

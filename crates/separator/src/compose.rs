@@ -76,6 +76,18 @@ enum Ready<'a> {
     Filled(&'a Filled),
 }
 
+/// Who asks for a message, for its row and its journey.
+struct Asker<'a> {
+    origin: &'static str,
+    detail: &'a str,
+}
+
+/// A program that uses the API.
+const PROGRAM: Asker<'static> = Asker {
+    origin: "api",
+    detail: "asked for through the API, on disk",
+};
+
 /// Why a message was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -110,19 +122,44 @@ pub async fn send(app: &App, phone: Uuid, to: &To, what: Outgoing) -> Result<Uui
             .vet(link)
             .map_err(|error| Error::Forbidden(error.to_string()))?;
     }
-    twice(app, phone, to, &Ready::Plain(&what)).await
+    twice(app, phone, to, &Ready::Plain(&what), &PROGRAM).await
 }
 
 /// Takes the message that a template's code asks for, as [`send`] does.
 pub async fn send_code(app: &App, phone: Uuid, to: &To, code: &str) -> Result<Uuid, Error> {
     let filled = filled(app, phone, code).await?;
-    twice(app, phone, to, &Ready::Filled(&filled)).await
+    twice(app, phone, to, &Ready::Filled(&filled), &PROGRAM).await
+}
+
+/// Takes a message made from a template on a page inside Bitrix24, as [`send`] does. `place` says on which sort of page:
+/// `card` or `chat`; `detail` who did it, for the journey.
+pub async fn send_filled(
+    app: &App,
+    phone: Uuid,
+    to: &To,
+    filled: &Filled,
+    place: &'static str,
+    detail: &str,
+) -> Result<Uuid, Error> {
+    let asker = Asker {
+        origin: place,
+        detail,
+    };
+    twice(app, phone, to, &Ready::Filled(filled), &asker).await
 }
 
 /// Another writer may make the same person at the same moment; then the second look finds it.
-async fn twice(app: &App, phone: Uuid, to: &To, what: &Ready<'_>) -> Result<Uuid, Error> {
-    match try_send(app, phone, to, what).await {
-        Err(Error::Store(error)) if error.is_duplicate() => try_send(app, phone, to, what).await,
+async fn twice(
+    app: &App,
+    phone: Uuid,
+    to: &To,
+    what: &Ready<'_>,
+    asker: &Asker<'_>,
+) -> Result<Uuid, Error> {
+    match try_send(app, phone, to, what, asker).await {
+        Err(Error::Store(error)) if error.is_duplicate() => {
+            try_send(app, phone, to, what, asker).await
+        }
         outcome => outcome,
     }
 }
@@ -172,7 +209,13 @@ fn check(what: &Outgoing) -> Result<(), Error> {
     Ok(())
 }
 
-async fn try_send(app: &App, phone: Uuid, to: &To, what: &Ready<'_>) -> Result<Uuid, Error> {
+async fn try_send(
+    app: &App,
+    phone: Uuid,
+    to: &To,
+    what: &Ready<'_>,
+    asker: &Asker<'_>,
+) -> Result<Uuid, Error> {
     let registry = app.directory.snapshot();
     let Some(phone) = registry.phones.get(&phone) else {
         return Err(gone());
@@ -235,7 +278,7 @@ async fn try_send(app: &App, phone: Uuid, to: &To, what: &Ready<'_>) -> Result<U
         phone: phone.id,
         conversation: conversation.id,
         direction: Direction::Outbound,
-        origin: "api",
+        origin: asker.origin,
         peer,
         kind,
         text,
@@ -244,7 +287,7 @@ async fn try_send(app: &App, phone: Uuid, to: &To, what: &Ready<'_>) -> Result<U
         im: None,
         media,
         created_at: now,
-        journey: Journey::new().with(now, "received", Some("asked for through the API, on disk")),
+        journey: Journey::new().with(now, "received", Some(asker.detail)),
     });
     work.tell_customer((&conversation).into(), id, media, task);
     if phone.instance_id.is_some() {

@@ -16,6 +16,7 @@ pub mod announce;
 pub mod call;
 pub mod claim;
 pub mod consent;
+pub mod employee;
 pub mod finish;
 pub mod frame;
 pub mod install;

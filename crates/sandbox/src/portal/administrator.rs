@@ -318,6 +318,7 @@ impl Portal {
         let (placement, handler) = (placement.to_uppercase(), handler.to_owned());
         let (title, client_id) = (String::new(), client_id.to_owned());
         self.lock().placements.push(Placement {
+            context: String::new(),
             placement,
             handler,
             title,

@@ -70,6 +70,11 @@ const COMMANDS = {
     element("state").textContent = "Closed";
     return true;
   },
+  /** Settings of a step; a real portal keeps them until "Save" is pressed, this one saves at once. */
+  async setPropertyValue({ isSafely, isRawValue, ...values }) {
+    await ask(`/p/${data.portal}/frame/robot`, { code: data.code, values });
+    return true;
+  },
   openPath: () => ({ result: "close" }),
 };
 

@@ -24,6 +24,7 @@ use super::{
     oauth::Family,
     php::{Value, map},
     state::{App, State},
+    view::Robot,
 };
 
 /// The page around a frame may show any application and post a form to it; itself it loads only what is ours.
@@ -121,7 +122,50 @@ pub fn connector_options(connector: &str, line: i64) -> String {
     .to_string()
 }
 
+/// What `PLACEMENT_OPTIONS` says when the settings of a step are opened for a deal.
+fn robot_options(state: &State, robot: &Robot) -> String {
+    let saved = state.robot_settings.get(&robot.code).cloned().unwrap_or_default();
+    let mut values = serde_json::Map::new();
+    for (key, value) in saved {
+        match key.strip_suffix("[]") {
+            Some(key) => values.insert(key.to_owned(), value.split('|').collect()),
+            None => values.insert(key, value.into()),
+        };
+    }
+    let field = |name: &str| json!({ "Name": name, "Type": "string", "Editable": true });
+    json!({
+        "code": robot.code,
+        "activity_name": "A65e0c0ffee_1",
+        "properties": robot.properties.iter().map(|key| (key.clone(), json!({ "Name": key }))).collect::<serde_json::Map<_, _>>(),
+        "current_values": values,
+        "document_type": ["crm", "CCrmDocumentDeal", "DEAL"],
+        "document_fields": {
+            "TITLE": field("Deal name"),
+            "OPPORTUNITY": field("Amount"),
+            "CONTACT.NAME": field("Contact: First name"),
+            "CONTACT.PHONE": field("Contact: Phone"),
+        },
+        "template": {},
+    })
+    .to_string()
+}
+
 impl Portal {
+    /// The form that opens the settings of a step, as [`Portal::page_form`].
+    pub fn robot_form(&self, code: &str, user: i64) -> Result<PageForm, Refusal> {
+        let (client_id, page, options) = {
+            let state = self.lock();
+            let robot = state
+                .robots
+                .values()
+                .find(|robot| robot.code == code && !robot.settings_page.is_empty())
+                .ok_or(Refusal::NoSuchRobot)?;
+            let options = robot_options(&state, robot);
+            (robot.client_id.clone(), robot.settings_page.clone(), options)
+        };
+        self.page_form(&client_id, &page, "BIZPROC_PROPERTIES", Some(&options), user)
+    }
+
     /// The form that the browser of `user` posts to open a page of the application. `options` is the JSON of
     /// `PLACEMENT_OPTIONS`.
     pub fn page_form(
@@ -241,6 +285,7 @@ pub(crate) fn router() -> Router<Arc<World>> {
     Router::new()
         .route("/p/{portal}/frame/", get(page))
         .route("/p/{portal}/frame/auth", post(auth))
+        .route("/p/{portal}/frame/robot", post(robot))
         .route(
             "/frame.js",
             get(|| async {
@@ -254,7 +299,7 @@ pub(crate) fn router() -> Router<Arc<World>> {
 #[derive(Deserialize)]
 struct Which {
     client_id: String,
-    /// `install`, `app`, `SETTING_CONNECTOR`, or the name of a placement.
+    /// `install`, `app`, `SETTING_CONNECTOR`, `ROBOT` (settings of the step `code`), or the name of a placement.
     #[serde(default = "default_page")]
     page: String,
     #[serde(default = "default_user")]
@@ -263,6 +308,9 @@ struct Which {
     connector: Option<String>,
     line: Option<i64>,
     options: Option<String>,
+    /// Code of a step whose settings are opened.
+    #[serde(default)]
+    code: String,
 }
 
 fn default_page() -> String {
@@ -295,6 +343,13 @@ fn target(
             let handler = state.connectors.get(&connector)?.placement_handler.clone();
             let options = connector_options(&connector, which.line.unwrap_or_default());
             Some((handler, "app", which.page.clone(), Some(options)))
+        }
+        "ROBOT" => {
+            let robot = state.robots.values().find(|robot| robot.code == which.code)?;
+            let page = Some(robot.settings_page.clone()).filter(|page| !page.is_empty())?;
+            let options = robot_options(state, robot);
+            // The portal has one placement of its own for all steps.
+            Some((page, "app", "BIZPROC_PROPERTIES".to_owned(), Some(options)))
         }
         name => {
             let bound = state
@@ -369,6 +424,7 @@ async fn page(
         "title": format!("{} – {}", portal.name(), which.client_id),
         "client_id": which.client_id,
         "user": which.user,
+        "code": which.code,
         "init": {
             "LANG": language, "DOMAIN": portal.domain(), "PROTOCOL": "0", "PATH": "/rest",
             "AUTH_ID": form.value("AUTH_ID"), "REFRESH_ID": form.value("REFRESH_ID"),
@@ -417,4 +473,25 @@ async fn auth(
         ("AUTH_EXPIRES", TOKEN_LIFETIME.to_string().into()),
     ]);
     Json(answer.to_json()).into_response()
+}
+
+/// Settings of a step, as its page sets them: what `setPropertyValue` gives, saved at once.
+#[derive(Deserialize)]
+struct StepValues {
+    code: String,
+    values: serde_json::Map<String, serde_json::Value>,
+}
+
+async fn robot(
+    Extract(world): Extract<Arc<World>>,
+    Path(number): Path<u32>,
+    Json(step): Json<StepValues>,
+) -> Response {
+    let Some(portal) = world.portal(number) else {
+        return refused(StatusCode::NOT_FOUND, "There is no such portal.");
+    };
+    match portal.save_robot_settings(&step.code, &step.values) {
+        Ok(()) => Json(json!(true)).into_response(),
+        Err(refusal) => refused(StatusCode::UNPROCESSABLE_ENTITY, &refusal.to_string()),
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, sync::LazyLock};
 
-use super::{connector, lines, messages, php::Value, rest::Handling, robots, system};
+use super::{connector, crm, lines, messages, php::Value, rest::Handling, robots, system};
 
 /// What may stand in a parameter.
 pub(crate) enum Spec {
@@ -651,6 +651,12 @@ static METHODS: &[Method] = &[
             ("ACTIVE_ONLY", Any),
         ]),
         Handling::Plain(lines::crm_chats),
+    ),
+    method(
+        "crm.item.get",
+        &["crm"],
+        Fields(&[("entityTypeId", Any), ("id", Any)]),
+        Handling::Plain(crm::item_get),
     ),
     method(
         "im.message.add",

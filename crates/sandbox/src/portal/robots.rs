@@ -65,6 +65,7 @@ fn add(kind: StepKind, context: &Context<'_>, state: &mut State) -> Outcome {
         code: code.clone(),
         client_id: context.client_id.to_owned(),
         handler: String::new(),
+        settings_page: String::new(),
         properties: Vec::new(),
         waits: false,
     };
@@ -105,6 +106,14 @@ fn fill(robot: &mut Robot, fields: &Value) -> Result<(), Failure> {
     if !named {
         return Err(invalid("Empty activity NAME!"));
     }
+    robot.settings_page = match fields.text_of("USE_PLACEMENT").as_str() {
+        "Y" => {
+            let page = fields.text_of("PLACEMENT_HANDLER");
+            handler_url(&page)?;
+            page
+        }
+        _ => String::new(),
+    };
     robot.waits = fields.text_of("USE_SUBSCRIPTION") == "Y";
     robot.properties.clear();
     for (key, property) in fields

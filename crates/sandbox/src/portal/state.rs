@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::{
     StepKind,
+    crm::{Card, CardKey, first_cards},
     limits::{Bucket, OperatingTime},
     oauth::Refresh,
     php::Value,
@@ -189,6 +190,10 @@ pub(crate) struct State {
     pub(crate) robots: BTreeMap<(StepKind, String), Robot>,
     /// Steps of workflows by their token.
     pub(crate) steps: BTreeMap<String, WorkflowStep>,
+    /// Settings of steps that were chosen on a page, by the step's code.
+    pub(crate) robot_settings: BTreeMap<String, Vec<(String, String)>>,
+    /// Cards of CRM besides the leads that chats make.
+    pub(crate) cards: BTreeMap<CardKey, Card>,
     pub(crate) leads: BTreeMap<i64, Lead>,
     pub(crate) open_leads_by_phone: HashMap<String, Vec<i64>>,
     pub(crate) files: HashMap<i64, Stored>,
@@ -265,6 +270,8 @@ impl State {
             robots: BTreeMap::new(),
             steps: BTreeMap::new(),
             sms: BTreeMap::new(),
+            robot_settings: BTreeMap::new(),
+            cards: first_cards(),
             leads: BTreeMap::new(),
             open_leads_by_phone: HashMap::new(),
             files: HashMap::new(),

@@ -252,6 +252,8 @@ pub struct Robot {
     pub client_id: String,
     /// Where it is posted to.
     pub handler: String,
+    /// The page on which its settings are chosen; empty where the portal draws them itself.
+    pub settings_page: String,
     /// The keys of its settings.
     pub properties: Vec<String>,
     /// Whether a workflow waits at it for an answer.
@@ -278,6 +280,8 @@ pub struct Placement {
     pub handler: String,
     /// Its title.
     pub title: String,
+    /// In which chats a page of chats is shown, as `LINES`; empty elsewhere.
+    pub context: String,
     /// The application it belongs to.
     pub client_id: String,
 }

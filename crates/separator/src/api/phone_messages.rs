@@ -369,6 +369,15 @@ pub(super) fn refused_whole(error: compose::Error) -> Problem {
     refused(error, &place)
 }
 
+/// The refusal of a message whose recipient was chosen on a page.
+pub(super) fn refused_recipient(error: compose::Error) -> Problem {
+    let place = Place {
+        text: "values",
+        whole: "recipient",
+    };
+    refused(error, &place)
+}
+
 fn refused(error: compose::Error, place: &Place) -> Problem {
     let (field, message) = match error {
         compose::Error::OwnNumber => ("to", "is one of our own business numbers".to_owned()),

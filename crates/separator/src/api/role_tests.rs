@@ -80,6 +80,7 @@ impl Asker {
                 Self::IntegratorInBrowser,
                 Self::Administrator,
             ],
+            Rule::PortalPeople => &[Self::PortalUser, Self::PortalAdministrator],
             Rule::Users => &[
                 Self::Integrator,
                 Self::IntegratorInBrowser,
@@ -121,6 +122,7 @@ impl Stage {
             name: "Olga".to_owned(),
             administrator,
             language: "ru".to_owned(),
+            access: frame::Access::default(),
         }
     }
 

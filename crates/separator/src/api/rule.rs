@@ -21,6 +21,8 @@ pub(super) enum Rule {
     /// Everybody whose identity is known; of a portal's people only those whom Bitrix24 calls administrators, and in the
     /// body only these fields.
     PortalAdministrators(&'static [&'static str]),
+    /// People who look at a page inside a portal; it is about that portal and about nothing else.
+    PortalPeople,
     /// Users.
     Users,
     /// Users who sit at a browser; a key is not enough.
@@ -40,6 +42,10 @@ impl Rule {
                 Err("only an administrator of the portal may do this")
             }
             (Self::PortalAdministrators(_), _) => Ok(()),
+            (Self::PortalPeople, Caller::Portal(_)) => Ok(()),
+            (Self::PortalPeople, Caller::User(_)) => {
+                Err("this is done on a page inside Bitrix24, by the people of the portal")
+            }
             (_, Caller::Portal(_)) => Err("only a user of Separator may do this"),
             (Self::Users, Caller::User(_)) => Ok(()),
             (Self::Browsers, Caller::User(user)) => match user.by {
@@ -85,6 +91,7 @@ impl Rule {
             Self::Anybody => "For everybody.",
             Self::Known => "For users and for people of a portal.",
             Self::PortalAdministrators(_) => "For users and for administrators of a portal.",
+            Self::PortalPeople => "For people of a portal, on a page inside it.",
             Self::Users => "For users.",
             Self::Browsers => "For users who are signed in with a browser.",
             Self::Administrators => "For administrators.",

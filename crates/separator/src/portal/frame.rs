@@ -1,8 +1,8 @@
 //! Pages inside Bitrix24: from the form that a portal posts to a person whom we know.
 //!
 //! The form names a portal, an employee's token and a place. It is proven like an installation (see
-//! [`claim`]); then the portal itself is asked who looks at the page. The employee's token serves this
-//! request only: it never replaces the pair that the application lives on, except where an administrator installs, or
+//! [`claim`]); then the portal itself is asked who looks at the page. The employee's token serves
+//! this page only (see [`super::employee`]): it never replaces the pair that the application lives on, except where an administrator installs, or
 //! comes to an installation whose own pair is dead, which is how it is authorized again.
 
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::{
     secret::Secret,
     store::{self, instances},
     translate::message::Language,
-    users::frame::Person,
+    users::frame::{Access, Person},
 };
 
 /// The door that a form came to.
@@ -131,6 +131,7 @@ pub async fn open<P: Parts>(
                     Language::English => "en".to_owned(),
                     Language::Russian => "ru".to_owned(),
                 }),
+            access: Access::new(claim.access_token.expose()),
         },
         place: match door {
             _ if !instance.installed => "install".to_owned(),

@@ -69,6 +69,7 @@ fn wish(registry: &Registry, sealer: &Sealer, instance: &Instance) -> Option<Ord
             .map(|phone| sender(&phone))
             .collect(),
         steps_url: robots_handler(&base),
+        settings_url: format!("{base}/placement/"),
         numbers: phones
             .iter()
             .map(|phone| (phone.id.to_string(), format!("+{}", phone.phone)))

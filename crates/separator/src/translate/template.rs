@@ -12,7 +12,7 @@ use url::Url;
 
 pub use self::{
     choose::{Languages, nearest},
-    fill::{acceptable, resolve},
+    fill::{Place, acceptable, fill_in_order, resolve, value_places},
 };
 
 /// Longest text of a header with its values, in characters (Meta: template components).

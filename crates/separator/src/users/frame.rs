@@ -4,7 +4,7 @@
 //! instead of a cookie, because browsers keep cookies of others from frames. The token says who it was given to, sealed
 //! with the program's key: nothing is stored, and it holds across a restart.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,32 @@ pub struct Person {
     pub administrator: bool,
     /// Language code of the person's Bitrix24, such as `ru`.
     pub language: String,
+    /// The person's own token for the portal's REST: what the page reads there, it reads with this person's rights. It
+    /// is kept nowhere but in here, and ends with the page.
+    #[serde(default)]
+    pub access: Access,
+}
+
+/// An employee's access token; good for an hour, like the page that it was posted for.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Access(String);
+
+impl Access {
+    /// Takes a token into custody.
+    pub fn new(token: impl Into<String>) -> Self {
+        Self(token.into())
+    }
+
+    /// The token itself, for the call to the portal.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Access(…)")
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -83,6 +109,7 @@ mod tests {
             name: "Anna".to_owned(),
             administrator: true,
             language: "ru".to_owned(),
+            access: Access::new("0000abcd"),
         }
     }
 
@@ -91,6 +118,7 @@ mod tests {
         let issued = Millis(1_000);
         let token = issue(&sealer(1), anna(), issued);
         assert!(token.expose().starts_with("frm_"));
+        assert!(!format!("{:?}", anna()).contains("0000abcd"));
         let verify = |at: Millis| verify(&sealer(1), token.expose(), at);
         assert_eq!(verify(issued), Some(anna()));
         assert_eq!(verify(Millis((issued + LIFETIME).0 - 1)), Some(anna()));

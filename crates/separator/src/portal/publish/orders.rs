@@ -25,6 +25,8 @@ pub(crate) struct OrdersWish {
     pub(crate) senders: Vec<Sender>,
     /// Where steps are posted to.
     pub(crate) steps_url: String,
+    /// The page on which a step's settings are chosen.
+    pub(crate) settings_url: String,
     /// The numbers to choose from in a step: our id and the number with its plus.
     pub(crate) numbers: Vec<(String, String)>,
 }
@@ -107,6 +109,7 @@ fn step(wish: &OrdersWish, user: i64) -> Step {
             ("ru", "Отправить шаблон WhatsApp"),
         ],
         handler: wish.steps_url.clone(),
+        settings: wish.settings_url.clone(),
         user,
         properties: vec![
             Property {

@@ -171,6 +171,18 @@ impl World {
                 .iter()
                 .map(|(name, url)| json!({ "placement": name, "handler": url }))
                 .collect(),
+            "placement.list" => json!([
+                "CRM_DEAL_DETAIL_TAB",
+                "CRM_DEAL_LIST_MENU",
+                "CRM_DYNAMIC_1038_DETAIL_TAB",
+                "CRM_DYNAMIC_1038_LIST_MENU",
+                "IM_TEXTAREA",
+                "SETTING_CONNECTOR",
+            ]),
+            "placement.bind" => {
+                self.placements.push((text("PLACEMENT"), text("HANDLER")));
+                json!(true)
+            }
             "placement.unbind" => {
                 let gone = (text("PLACEMENT"), text("HANDLER"));
                 self.placements.retain(|placement| *placement != gone);
@@ -295,7 +307,7 @@ async fn a_new_number_is_published_in_the_right_order() {
     let methods: Vec<String> = fake
         .methods()
         .into_iter()
-        .filter(|method| method != "event.bind")
+        .filter(|method| method != "event.bind" && method != "placement.bind")
         .collect();
     assert_eq!(
         methods,
@@ -305,6 +317,7 @@ async fn a_new_number_is_published_in_the_right_order() {
             "imconnector.register",
             "event.get",
             "placement.get",
+            "placement.list",
             "imopenlines.config.list.get",
             "imopenlines.config.add",
             "imopenlines.config.get",
@@ -381,12 +394,39 @@ async fn a_chosen_line_is_used_as_it_is() {
 }
 
 #[tokio::test]
-async fn leftover_placements_go_and_a_missing_permission_for_none_is_no_trouble() {
+async fn the_places_that_a_portal_has_show_our_page_and_a_missing_one_is_no_trouble() {
     let fake = Fake::with(|world| {
         world.placements = vec![("IM_SIDEBAR".to_owned(), "https://old.example/".to_owned())];
     });
     prepare(&fake, &portal_wish()).await.unwrap();
-    assert!(fake.state.lock().unwrap().placements.is_empty());
+    let placements = fake.state.lock().unwrap().placements.clone();
+    let names: Vec<&str> = placements.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "CRM_DEAL_DETAIL_TAB",
+            "IM_TEXTAREA",
+            "CRM_DYNAMIC_1038_DETAIL_TAB"
+        ]
+    );
+    assert!(
+        placements
+            .iter()
+            .all(|(_, url)| *url == portal_wish().settings_url)
+    );
+    let calls = fake.methods().len();
+    prepare(&fake, &portal_wish()).await.unwrap();
+    let again = &fake.methods()[calls..];
+    assert!(
+        again.iter().all(|method| method != "placement.bind"),
+        "{again:?}"
+    );
+    // One that is refused costs nothing but itself.
+    let fake = Fake::with(|world| {
+        let refused = Err(rest_error("ERROR_PLACEMENT_NOT_FOUND", 400));
+        world.instead.insert("placement.bind", refused);
+    });
+    prepare(&fake, &portal_wish()).await.unwrap();
     let fake = Fake::with(|world| {
         world
             .instead

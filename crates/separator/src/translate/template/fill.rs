@@ -26,6 +26,7 @@ pub(super) struct Slot {
     pub(super) mark: String,
 }
 
+/// Where a value stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum At {
     Header,
@@ -67,6 +68,81 @@ pub(super) fn slots(template: &Template) -> Vec<Slot> {
         }));
     }
     slots
+}
+
+/// A value that a form asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// `header`, `body` or `button`.
+    pub part: &'static str,
+    /// The place as it stands in the text, such as `{{1}}`; a button's `{{code}}` is the code that it copies.
+    pub mark: String,
+    /// What is written on the button, where it is one.
+    pub button: Option<String>,
+}
+
+/// The values that a template takes, in the order of [`fill_in_order`].
+pub fn value_places(template: &Template) -> Vec<Place> {
+    let place = |slot: Slot| {
+        let (part, button) = match slot.at {
+            At::Header => ("header", None),
+            At::Body | At::Both => ("body", None),
+            At::Button(index) => (
+                "button",
+                template.buttons.get(index).map(|button| button.text.clone()),
+            ),
+        };
+        Place {
+            part,
+            mark: slot.mark,
+            button,
+        }
+    };
+    slots(template).into_iter().map(place).collect()
+}
+
+/// Makes a message of a template and of a value for each of its places, as a form has them: header, body, buttons.
+/// `file` is the address of the header's file, `location` the place on the map as `latitude,longitude,name,address`.
+pub fn fill_in_order(
+    template: &Template,
+    values: &[String],
+    file: Option<&str>,
+    location: Option<&str>,
+) -> Result<Filled, Refusal> {
+    if !template.is_approved() {
+        return Err(Refusal::NotApproved {
+            name: template.name.clone(),
+            language: template.language.clone(),
+            status: template.status.clone(),
+        });
+    }
+    if let Some(what) = &template.beyond {
+        return Err(Refusal::Beyond {
+            name: template.name.clone(),
+            what: what.clone(),
+        });
+    }
+    let slots = slots(template);
+    if slots.len() != values.len() {
+        return Err(Refusal::Count {
+            name: template.name.clone(),
+            wanted: slots.len(),
+            given: values.len(),
+            shape: template.shape(),
+            code: template.code(),
+        });
+    }
+    let values = values
+        .iter()
+        .enumerate()
+        .map(|(index, value)| checked(index + 1, value))
+        .collect::<Result<Vec<String>, Refusal>>()?;
+    let place = location.map(|place| format!("{LOCATION}{place}"));
+    let (place, _) = take_location(template, place.as_slice())?;
+    let mut code = Code::template(&template.name, Some(&template.language));
+    code.file = file.map(str::to_owned);
+    let header = header_file(template, &code, false)?;
+    write(template, &slots, &values, place, header)
 }
 
 /// The places of a text without repetitions: named ones as they appear, numbered ones by their number.

@@ -1,0 +1,167 @@
+//! Sending a template from a page inside Bitrix24.
+
+use axum::http::StatusCode;
+use serde_json::Value;
+
+use super::{TAG, number, person::Customer, read_template, say, viewer};
+use crate::{
+    api::{
+        fields::{self, Mode},
+        messages,
+        operation::{Call, Described, Field, Operation, Outcome, Purpose, Shape},
+        phone_messages,
+        problem::Problem,
+        rule::Rule,
+        rules,
+    },
+    compose,
+    store::templates,
+    translate::{
+        notes::Note,
+        template::{self, Refusal},
+    },
+};
+
+const FIELDS: &[Field] = &[
+    Field::required(
+        "number",
+        Shape::Id,
+        "The portal's number that sends it.",
+        "0199f1c2-3333-7a41-9c55-2f0e8b1d6a90",
+    ),
+    Field::required(
+        "recipient",
+        Shape::Text,
+        "Key of the customer, as the place shows it.",
+        "AfX0…",
+    ),
+    Field::required(
+        "template",
+        Shape::Id,
+        "The template.",
+        "0199f1c2-4444-7a41-9c55-2f0e8b1d6a90",
+    ),
+    Field::optional(
+        "values",
+        Shape::Texts,
+        "A value for each place of the template, in its order.",
+        "[\"Anna\"]",
+    ),
+    Field::optional(
+        "file",
+        Shape::Address,
+        "Address of the header's file.",
+        "https://example.com/offer.pdf",
+    ),
+    Field::optional(
+        "location",
+        Shape::Text,
+        "The header's place on the map: latitude,longitude,name,address.",
+        "52.5,13.4,Office,Main street 1",
+    ),
+    Field::optional(
+        "place",
+        Shape::Text,
+        "Where the page stands, for the message's journey.",
+        "CRM_DEAL_DETAIL_TAB 1207",
+    ),
+];
+
+pub(super) const MESSAGE: Described = Described {
+    name: "FrameSend",
+    purpose: Purpose::Sent,
+    description: "A template with its values, to a customer whom the page showed.",
+    fields: FIELDS,
+};
+
+pub(super) const OPERATION: Operation = Operation {
+    summary: "Send a template from a card or a chat",
+    description: "The message is queued; the conversation shows what becomes of it. With an Idempotency-Key it is sent once \
+                  however often it is asked for.",
+    status: StatusCode::ACCEPTED,
+    location: Some(messages::PATH),
+    records_itself: true,
+    ..Operation::create(
+        "/api/v1/frames/messages",
+        TAG,
+        "FrameSend",
+        "Message",
+        Rule::PortalPeople,
+        |call| Box::pin(send(call)),
+    )
+};
+
+fn texts(value: &Value) -> Result<Vec<String>, String> {
+    let Value::Array(items) = value else {
+        return Err("must be a list of texts".to_owned());
+    };
+    items
+        .iter()
+        .map(|item| item.as_str().map(str::to_owned))
+        .collect::<Option<Vec<String>>>()
+        .ok_or_else(|| "must be a list of texts".to_owned())
+}
+
+async fn send(call: Call) -> Outcome {
+    let mut given = call.fields(FIELDS, Mode::Create)?;
+    let id = given.required("number", fields::id);
+    let key = given.required("recipient", rules::text(1000));
+    let template = given.required("template", fields::id);
+    let values = given.optional("values", texts).flatten().unwrap_or_default();
+    let file = given.optional("file", rules::link).flatten();
+    let location = given.optional("location", rules::text(500)).flatten();
+    let place = given.optional("place", rules::text(100)).flatten();
+    let (Some(id), Some(key), Some(template)) = (id, key, template) else {
+        return Err(given.incomplete());
+    };
+    given.finish()?;
+    let registry = call.registry();
+    let person = viewer(&call)?;
+    let phone = number(&call, &registry, person.instance, Some(id))?;
+    let customer = Customer::of(&call, &key, phone.id)?;
+    let stored = templates::one(&call.app.store, template)
+        .await?
+        .filter(|stored| stored.account == phone.account_id)
+        .ok_or_else(|| {
+            let text = say(
+                &call,
+                "does not belong to this number's account: choose another one",
+                "не из аккаунта этого номера: выберите другой",
+            );
+            Problem::field("template", text)
+        })?;
+    let file = file.map(String::from);
+    let filled = template::fill_in_order(
+        &read_template(&stored),
+        &values,
+        file.as_deref(),
+        location.as_deref(),
+    )
+    .map_err(|refusal| refused(&call, refusal))?;
+    let place = place.unwrap_or_default();
+    let (origin, on) = if customer.number.is_some() {
+        ("chat", "in the chat")
+    } else {
+        ("card", "on a card")
+    };
+    let detail = format!(
+        "asked for by {} (user {}) {on} of Bitrix24, on disk; {place}",
+        person.name, person.user_id
+    );
+    let sent = compose::send_filled(&call.app, phone.id, &customer.to, &filled, origin, &detail);
+    let message = sent.await.map_err(phone_messages::refused_recipient)?;
+    messages::one(&call, message).await
+}
+
+/// Nothing is sent: the sentence that operators know from the chat, at the field that it is about.
+fn refused(call: &Call, refusal: Refusal) -> Problem {
+    let field = match &refusal {
+        Refusal::FileMissing { .. } | Refusal::BadLink { .. } | Refusal::NoPlaceForFile { .. } => {
+            "file"
+        }
+        Refusal::LocationMissing => "location",
+        Refusal::NotApproved { .. } | Refusal::Beyond { .. } => "template",
+        _ => "values",
+    };
+    Problem::field(field, Note::CodeRefused(refusal).text(call.client.language))
+}
