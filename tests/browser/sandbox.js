@@ -1,7 +1,7 @@
 // A running sandbox and a browser to look at it with.
 
 import { spawn } from "node:child_process";
-import { mkdtemp, mkdir, readFile, rm } from "node:fs/promises";
+import { mkdtemp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -81,9 +81,15 @@ export async function startSandbox() {
   };
 }
 
-/** Starts Chromium with an empty profile. `trouble` collects what no page may do. */
-export async function startBrowser() {
+/** Starts Chromium with an empty profile. `trouble` collects what no page may do. Without `cookies` it keeps neither
+ * cookies nor anything else for any page, which is more than browsers deny pages in frames of others. */
+export async function startBrowser({ cookies = true } = {}) {
   const profile = await mkdtemp(path.join(tmpdir(), "separator-browser-"));
+  if (!cookies) {
+    await mkdir(path.join(profile, "Default"));
+    const preferences = { profile: { default_content_setting_values: { cookies: 2 } } };
+    await writeFile(path.join(profile, "Default/Preferences"), JSON.stringify(preferences));
+  }
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: process.env.SEPARATOR_TEST_CHROMIUM ?? "/usr/bin/chromium",
     headless: true,

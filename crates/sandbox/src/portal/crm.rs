@@ -43,7 +43,7 @@ pub(crate) fn first_cards() -> BTreeMap<CardKey, Card> {
             (1, 41),
             Card {
                 title: text("Website request"),
-                name: (text("Lena"), text("Vogt")),
+                name: (text("Lena"), text("Klein")),
                 phones: vec![phone("+49 1575 5509876", "MOBILE")],
                 hidden_from: vec![31],
                 ..Card::default()
@@ -66,7 +66,7 @@ pub(crate) fn first_cards() -> BTreeMap<CardKey, Card> {
         (
             (3, 3),
             Card {
-                name: (text("Lena"), text("Vogt")),
+                name: (text("Lena"), text("Klein")),
                 phones: vec![
                     phone("+49 1575 5509876", "MOBILE"),
                     phone("see notes", "WORK"),
@@ -77,7 +77,7 @@ pub(crate) fn first_cards() -> BTreeMap<CardKey, Card> {
         (
             (4, 9),
             Card {
-                title: text("Vogt GmbH"),
+                title: text("Klein GmbH"),
                 phones: vec![phone("030 5550100", "WORK")],
                 ..Card::default()
             },
@@ -104,14 +104,18 @@ pub(crate) fn item_get(context: &Context<'_>, state: &mut State) -> Outcome {
     if card.hidden_from.contains(&context.user) {
         return Err(Failure::denied("Access denied"));
     }
-    let phones = card.phones.iter().enumerate().map(|(index, (value, sort))| {
-        map([
-            ("id", (index as i64 + 1).into()),
-            ("typeId", "PHONE".into()),
-            ("valueType", sort.as_str().into()),
-            ("value", value.as_str().into()),
-        ])
-    });
+    let phones = card
+        .phones
+        .iter()
+        .enumerate()
+        .map(|(index, (value, sort))| {
+            map([
+                ("id", (index as i64 + 1).into()),
+                ("typeId", "PHONE".into()),
+                ("valueType", sort.as_str().into()),
+                ("value", value.as_str().into()),
+            ])
+        });
     let mut item = map([
         ("id", id.into()),
         ("title", card.title.as_str().into()),

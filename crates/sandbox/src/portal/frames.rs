@@ -124,7 +124,11 @@ pub fn connector_options(connector: &str, line: i64) -> String {
 
 /// What `PLACEMENT_OPTIONS` says when the settings of a step are opened for a deal.
 fn robot_options(state: &State, robot: &Robot) -> String {
-    let saved = state.robot_settings.get(&robot.code).cloned().unwrap_or_default();
+    let saved = state
+        .robot_settings
+        .get(&robot.code)
+        .cloned()
+        .unwrap_or_default();
     let mut values = serde_json::Map::new();
     for (key, value) in saved {
         match key.strip_suffix("[]") {
@@ -161,9 +165,19 @@ impl Portal {
                 .find(|robot| robot.code == code && !robot.settings_page.is_empty())
                 .ok_or(Refusal::NoSuchRobot)?;
             let options = robot_options(&state, robot);
-            (robot.client_id.clone(), robot.settings_page.clone(), options)
+            (
+                robot.client_id.clone(),
+                robot.settings_page.clone(),
+                options,
+            )
         };
-        self.page_form(&client_id, &page, "BIZPROC_PROPERTIES", Some(&options), user)
+        self.page_form(
+            &client_id,
+            &page,
+            "BIZPROC_PROPERTIES",
+            Some(&options),
+            user,
+        )
     }
 
     /// The form that the browser of `user` posts to open a page of the application. `options` is the JSON of
@@ -345,7 +359,10 @@ fn target(
             Some((handler, "app", which.page.clone(), Some(options)))
         }
         "ROBOT" => {
-            let robot = state.robots.values().find(|robot| robot.code == which.code)?;
+            let robot = state
+                .robots
+                .values()
+                .find(|robot| robot.code == which.code)?;
             let page = Some(robot.settings_page.clone()).filter(|page| !page.is_empty())?;
             let options = robot_options(state, robot);
             // The portal has one placement of its own for all steps.

@@ -266,11 +266,18 @@ pub(crate) fn placement_bind(context: &Context<'_>, state: &mut State) -> Outcom
     }
     let title = context.params.text_of("TITLE");
     let options = context.params.get("OPTIONS");
-    let place = options.map(|options| options.text_of("context")).unwrap_or_default();
+    let place = options
+        .map(|options| options.text_of("context"))
+        .unwrap_or_default();
     // A button without an icon or a chat to stand in is refused there.
-    let icon = options.map(|options| options.text_of("iconName")).unwrap_or_default();
+    let icon = options
+        .map(|options| options.text_of("iconName"))
+        .unwrap_or_default();
     if name.starts_with("IM_") && (place.is_empty() || icon.is_empty()) {
-        return Err(Failure::argument("OPTIONS", "iconName and context are needed"));
+        return Err(Failure::argument(
+            "OPTIONS",
+            "iconName and context are needed",
+        ));
     }
     let client_id = context.client_id.to_owned();
     state.placements.push(Placement {

@@ -84,7 +84,7 @@ const RECIPIENT_FIELDS: &[Field] = &[
         "Stands for this person in further calls of this page; good for whoever opened it.",
         "AfX0…",
     ),
-    Field::read("name", Shape::Text, "The person's name.", "Lena Vogt"),
+    Field::read("name", Shape::Text, "The person's name.", "Lena Klein"),
     Field::read(
         "address",
         Shape::Text,
@@ -315,13 +315,15 @@ async fn place(call: Call) -> Outcome {
     query.finish()?;
     let registry = call.registry();
     let person = viewer(&call)?;
-    let instance = (registry.instances.get(&person.instance))
-        .ok_or_else(|| Problem::unknown("instance"))?;
+    let instance =
+        (registry.instances.get(&person.instance)).ok_or_else(|| Problem::unknown("instance"))?;
     if let Some(dialog) = dialog {
         return chat(&call, &registry, person, instance, &dialog).await;
     }
     let kind = place.as_deref().and_then(crm::entity_type_of_placement);
-    let id = card.and_then(|card| card.parse::<i64>().ok()).filter(|id| *id > 0);
+    let id = card
+        .and_then(|card| card.parse::<i64>().ok())
+        .filter(|id| *id > 0);
     let (Some(kind), Some(id)) = (kind, id) else {
         let saved = say(
             &call,
@@ -346,7 +348,9 @@ async fn show_card(
         let result = employee::ask(&call.app, instance, &person.access, &question).await;
         result.map(|result| crm::Item::read(&result).unwrap_or_default())
     };
-    let card = read(kind, id).await.map_err(|error| refused(call, &error))?;
+    let card = read(kind, id)
+        .await
+        .map_err(|error| refused(call, &error))?;
     let mut people = vec![card.clone()];
     let contacts = card.contacts.iter().take(MOST_CONTACTS);
     let others = contacts
@@ -410,17 +414,49 @@ fn fields_of(card: &crm::Item, people: &[crm::Item], language: Language) -> Vec<
     };
     let known = [
         (
-            Words { english: "Name", russian: "Имя" },
+            Words {
+                english: "Name",
+                russian: "Имя",
+            },
             person.map(|item| item.name.clone()).unwrap_or_default(),
         ),
         (
-            Words { english: "Last name", russian: "Фамилия" },
-            person.map(|item| item.last_name.clone()).unwrap_or_default(),
+            Words {
+                english: "Last name",
+                russian: "Фамилия",
+            },
+            person
+                .map(|item| item.last_name.clone())
+                .unwrap_or_default(),
         ),
-        (Words { english: "Title", russian: "Название" }, card.title.clone()),
-        (Words { english: "Amount", russian: "Сумма" }, raw("opportunity")),
-        (Words { english: "Currency", russian: "Валюта" }, raw("currencyId")),
-        (Words { english: "Id", russian: "ID" }, raw("id")),
+        (
+            Words {
+                english: "Title",
+                russian: "Название",
+            },
+            card.title.clone(),
+        ),
+        (
+            Words {
+                english: "Amount",
+                russian: "Сумма",
+            },
+            raw("opportunity"),
+        ),
+        (
+            Words {
+                english: "Currency",
+                russian: "Валюта",
+            },
+            raw("currencyId"),
+        ),
+        (
+            Words {
+                english: "Id",
+                russian: "ID",
+            },
+            raw("id"),
+        ),
     ];
     let named = known
         .into_iter()
@@ -448,7 +484,11 @@ async fn chat(
         );
         Problem::new(StatusCode::NOT_FOUND, text)
     };
-    let id = dialog.strip_prefix("chat").unwrap_or(dialog).parse().map_err(|_| none())?;
+    let id = dialog
+        .strip_prefix("chat")
+        .unwrap_or(dialog)
+        .parse()
+        .map_err(|_| none())?;
     let asked = employee::ask(&call.app, instance, &person.access, &lines::dialog_get(id)).await;
     let dialog = match asked {
         Ok(result) => lines::Dialog::read(&result).ok_or_else(none)?,
@@ -463,7 +503,9 @@ async fn chat(
     let (conversation, phone) = found
         .iter()
         .find_map(|found| {
-            let phone = registry.phones_of(instance.id).find(|phone| phone.id == found.phone)?;
+            let phone = registry
+                .phones_of(instance.id)
+                .find(|phone| phone.id == found.phone)?;
             Some((found, phone))
         })
         .ok_or_else(none)?;
@@ -481,7 +523,11 @@ async fn chat(
         number: Some(phone.id),
         to,
     };
-    let first = Words { english: "Name", russian: "Имя" }.in_language(call.client.language);
+    let first = Words {
+        english: "Name",
+        russian: "Имя",
+    }
+    .in_language(call.client.language);
     let fields: Vec<Value> = Some(&name)
         .filter(|name| !name.is_empty())
         .map(|name| json!({ "name": first, "value": name }))

@@ -333,7 +333,9 @@ fn placement_options(name: &str) -> Value {
         "IM_TEXTAREA" => json!({
             "iconName": "fa-comment-dots", "context": "LINES", "role": "USER", "color": "GREEN", "width": 480, "height": 640,
         }),
-        "IM_SIDEBAR" => json!({ "iconName": "fa-clock", "context": "LINES", "role": "USER", "color": "GREEN" }),
+        "IM_SIDEBAR" => {
+            json!({ "iconName": "fa-clock", "context": "LINES", "role": "USER", "color": "GREEN" })
+        }
         _ => Value::Null,
     }
 }

@@ -289,12 +289,7 @@ fn sentence(error: &str, language: Language) -> String {
         return error.title;
     }
     match error.code.parse() {
-        Ok(code) => notes::failure(
-            Some(code),
-            &error.title,
-            error.details.as_deref(),
-            language,
-        ),
+        Ok(code) => notes::failure(Some(code), &error.title, error.details.as_deref(), language),
         Err(_) => notes::failure(None, &error.title, error.details.as_deref(), language),
     }
 }

@@ -107,7 +107,10 @@ async fn send(call: Call) -> Outcome {
     let id = given.required("number", fields::id);
     let key = given.required("recipient", rules::text(1000));
     let template = given.required("template", fields::id);
-    let values = given.optional("values", texts).flatten().unwrap_or_default();
+    let values = given
+        .optional("values", texts)
+        .flatten()
+        .unwrap_or_default();
     let file = given.optional("file", rules::link).flatten();
     let location = given.optional("location", rules::text(500)).flatten();
     let place = given.optional("place", rules::text(100)).flatten();

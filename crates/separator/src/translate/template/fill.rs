@@ -89,7 +89,10 @@ pub fn value_places(template: &Template) -> Vec<Place> {
             At::Body | At::Both => ("body", None),
             At::Button(index) => (
                 "button",
-                template.buttons.get(index).map(|button| button.text.clone()),
+                template
+                    .buttons
+                    .get(index)
+                    .map(|button| button.text.clone()),
             ),
         };
         Place {
