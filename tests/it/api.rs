@@ -603,6 +603,10 @@ async fn no_answer_ever_shows_a_secret() {
             continue;
         }
         let path = path.trim_start_matches("/api/v1/");
+        // Pages inside a portal answer its people only.
+        if path.starts_with("frames/") {
+            continue;
+        }
         let list = world.api.get(path).await;
         seen.push_str(&list.to_string());
         for item in list["items"].as_array().into_iter().flatten() {

@@ -157,6 +157,11 @@ async fn a_card_sends_a_template_with_the_employees_rights_and_shows_what_became
         })
         .await;
     assert!(open["window"]["open_until"].is_string());
+    let whole = world
+        .api
+        .get(&format!("messages/{}", message["id"].as_str().unwrap()))
+        .await;
+    assert_eq!(whole["window"], open["window"]);
     assert_eq!(open["messages"][0]["text"], "Danke!");
 
     // Meta says later that the customer has no WhatsApp: the page says so in a sentence.

@@ -13,6 +13,8 @@ export const router = createRouter({
 });
 
 router.beforeEach(async (to) => {
+  // Whatever a frame is sent to, it stays what it was opened as.
+  if (frame !== null && to.path !== "/frame") return "/frame";
   if (to.meta.open) return true;
   await knowSession();
   if (session.value === null) return { path: "/sign-in", query: to.fullPath === "/" ? {} : { next: to.fullPath } };
@@ -20,10 +22,9 @@ router.beforeEach(async (to) => {
   return true;
 });
 
-if (frame !== null) void router.push("/frame");
-
 onSignedOut(() => {
   end();
+  if (frame !== null) return;
   const { meta, fullPath } = router.currentRoute.value;
   if (!meta.open) void router.push({ path: "/sign-in", query: { next: fullPath } });
 });

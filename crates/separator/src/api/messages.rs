@@ -16,6 +16,7 @@ use crate::{
     registry::{Registry, TemplateRef},
     store::{
         browse::{self, Message, MessageFilter, Window},
+        conversations::open_until,
         messages::{Journey, MessageError},
     },
     time::Millis,
@@ -98,6 +99,12 @@ const FIELDS: &[Field] = &[
         "journey",
         Shape::List("Step"),
         "Every hop with its time; only where a single message is shown, null in lists.",
+        "",
+    ),
+    Field::nullable(
+        "window",
+        Shape::Object("Window"),
+        "Until when the customer may be written to freely; only where a single message is shown, null in lists.",
         "",
     ),
 ];
@@ -337,6 +344,7 @@ pub(super) fn show(message: &Message) -> Value {
         "error": message.error.as_deref().map(show_error),
         "created_at": message.created_at,
         "journey": null,
+        "window": null,
     })
 }
 
@@ -366,11 +374,15 @@ fn journey(stored: &str) -> Value {
 
 /// Shows a message with its journey.
 pub(super) async fn one(call: &Call, id: Uuid) -> Outcome {
-    let message = browse::message(&call.app.store, &call.reach(), id).await?;
-    message
-        .as_ref()
-        .map(show_with_journey)
-        .ok_or_else(|| Problem::unknown(WHAT))
+    let message = browse::message(&call.app.store, &call.reach(), id)
+        .await?
+        .ok_or_else(|| Problem::unknown(WHAT))?;
+    let mut shown = show_with_journey(&message);
+    if let Some((last_inbound_at, closed_at)) = browse::window_of(&call.app.store, id).await? {
+        let open_until = open_until(last_inbound_at, closed_at, call.app.clock.now());
+        shown["window"] = json!({ "open": open_until.is_some(), "open_until": open_until });
+    }
+    Ok(shown)
 }
 
 /// A number by its id or its digits. A number that was removed is still known by its id.

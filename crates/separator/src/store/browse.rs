@@ -269,6 +269,28 @@ pub async fn message(store: &Store, reach: &Reach, id: Uuid) -> Result<Option<Me
     row.as_ref().map(message_row).transpose()
 }
 
+/// What tells until when the customer of a message may be written to freely: their last message, and when Meta said that
+/// only templates are taken. For a message that was found within somebody's reach.
+pub async fn window_of(
+    store: &Store,
+    message: Uuid,
+) -> Result<Option<(Option<Millis>, Option<Millis>)>, Error> {
+    let row = store
+        .fetch_optional(
+            "SELECT c.last_inbound_at, c.window_closed_at FROM messages m \
+             JOIN conversations c ON c.id = m.conversation_id WHERE m.id = $1",
+            &[message.into()],
+        )
+        .await?;
+    row.map(|row| {
+        Ok((
+            row.maybe_number("last_inbound_at")?.map(Millis),
+            row.maybe_number("window_closed_at")?.map(Millis),
+        ))
+    })
+    .transpose()
+}
+
 /// A conversation as people look at it.
 #[derive(Debug, Clone)]
 pub struct Conversation {

@@ -15,7 +15,6 @@ use crate::{
         rules,
     },
     compose::To,
-    intake,
     person::canonical,
     registry::Phone,
     seal::Sealer,
@@ -285,12 +284,13 @@ fn sentence(error: &str, language: Language) -> String {
     let Ok(error) = serde_json::from_str::<MessageError>(error) else {
         return error.to_owned();
     };
-    if error.code == intake::codes::REFUSED {
-        return error.title;
-    }
-    match error.code.parse() {
-        Ok(code) => notes::failure(Some(code), &error.title, error.details.as_deref(), language),
-        Err(_) => notes::failure(None, &error.title, error.details.as_deref(), language),
+    match (error.code.parse(), error.details) {
+        (Ok(code), details) => {
+            notes::failure(Some(code), &error.title, details.as_deref(), language)
+        }
+        // A word of ours: what happened and what to do is said already.
+        (Err(_), Some(details)) => format!("{} {details}", error.title),
+        (Err(_), None) => error.title,
     }
 }
 
