@@ -401,7 +401,11 @@ mod kamailio {
                 }
             }
         };
-        assert!(timeout(PATIENCE, green).await.is_ok(), "{}", kamailio.said());
+        assert!(
+            timeout(PATIENCE, green).await.is_ok(),
+            "{}",
+            kamailio.said()
+        );
 
         let acknowledged = Arc::new(AtomicBool::new(false));
         let server = tokio::spawn(answer_calls(inner, Arc::clone(&acknowledged)));
