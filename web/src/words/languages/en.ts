@@ -731,6 +731,7 @@ const en = {
   wizard: {
     title: "Set-up wizard",
     lead: "From an empty installation to a message both ways. Leave it at any step and come back; what is done stays done.",
+    start: "Set it up step by step",
     steps: "Steps",
     names: {
       server: "Server",
@@ -773,6 +774,7 @@ const en = {
     },
     apiOnly: "The form says \"Application uses API only\": use these instead",
     bitrixSandbox: "In the sandbox, enter the application at the stand-in portal:",
+    bitrixSandboxLink: "Applications of the stand-in portal",
     bitrixKeys: "Client id and Client secret",
     bitrixKeysText: "Bitrix24 shows both after saving. They are tried at once.",
     waiting: "Installation",
