@@ -113,7 +113,8 @@ async fn a_method_that_has_used_up_its_time_rests_as_long_as_the_portal_says_and
         let steps = message["journey"].as_array().unwrap();
         let found = steps.iter().find(|one| one["step"] == step);
         found
-            .and_then(|one| one["at"].as_i64())
+            .and_then(|one| one["at"].as_str()?.parse().ok())
+            .map(jiff::Timestamp::as_millisecond)
             .unwrap_or_else(|| panic!("no step {step}: {message:#}"))
     };
     let waited = at("in the operator's chat") - at("waits for the method's time limit");
