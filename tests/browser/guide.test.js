@@ -6,7 +6,7 @@ import { after, before, beforeEach, describe, it } from "node:test";
 import { choose, findings, picture, poll, settled, sidewaysScroll, startBrowser, startSandbox } from "./sandbox.js";
 
 /** What the browser writes down when the API refuses, which pages show to the person. */
-const REFUSED = /the server responded with a status of 4\d\d/;
+const REFUSED = /the server responded with a status of [45]\d\d/;
 
 /** The file of the stand-in portal on which applications are entered and their pages opened. */
 const applications = (sandbox) => `${sandbox.line}/apps.html`;
@@ -16,7 +16,7 @@ async function fault(origin, body) {
   const answer = await fetch(`${origin}/sandbox/faults`, {
     method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
   });
-  assert.equal(answer.status, 204, `the fault was not set: ${await answer.text()}`);
+  assert.ok(answer.ok, `the fault was not set: ${await answer.text()}`);
 }
 
 async function noFaults(origin) {
@@ -367,7 +367,8 @@ describe("the pages inside Bitrix24, in a browser that keeps no cookies", () => 
     await browser.close();
     assert.deepEqual([...new Set(browser.trouble)], [], "the pages did what they must not do");
     assert.equal(how, 0, "the sandbox did not end well");
-    assert.equal(complained, "", "the sandbox complained");
+    const refused = complained.split("\n").filter((line) => !/a page was not opened error=only an administrator of the portal/.test(line));
+    assert.deepEqual(refused, [""], "the sandbox complained");
   });
 
   beforeEach(() => browser.closePages());
@@ -398,7 +399,7 @@ describe("the pages inside Bitrix24, in a browser that keeps no cookies", () => 
     await inside.getByRole("switch", { name: "Sms service" }).click();
     await inside.getByRole("button", { name: "Connect to this portal" }).click();
     await inside.getByText("connected", { exact: true }).waitFor();
-    await inside.getByText("The state was read back").waitFor();
+    await inside.getByText("The state was read back", { exact: true }).waitFor();
     await inside.getByText(/^separator_\d+/).first().waitFor();
     assert.deepEqual(await findings(documentOf(page)), []);
     await picture(page, "frame-linked-1280", { fullPage: true });
