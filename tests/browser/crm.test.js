@@ -65,7 +65,7 @@ describe("pages inside Bitrix24", () => {
     await frame.locator("[data-test=outcome]").getByText(/It is on the customer's phone|The customer has read it/).waitFor();
     await frame.locator("[data-test=history]").getByText("Hallo Lena, Ihre Bestellung Order 1207 ist da.").waitFor();
     const phone = await browser.open(sandbox.phone);
-    await phone.locator(".bubble:not(.mine)", { hasText: "Ihre Bestellung Order 1207" }).waitFor();
+    await phone.locator(".bubble:not(.mine)", { hasText: "order_ready" }).waitFor();
     await picture(page, "card-sent-1440", { fullPage: true });
     assert.deepEqual(await page.context().cookies(), [], "somebody set a cookie");
 

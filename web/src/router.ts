@@ -5,16 +5,20 @@ import { frame } from "./frame";
 import { routes } from "./routes";
 import { end, isAdministrator, knowSession, session } from "./session";
 
+/** The address of a frame is the door that Bitrix24 posted to; its page is chosen by what the server says. */
+function framed() {
+  const history = createMemoryHistory();
+  history.replace("/frame");
+  return history;
+}
+
 export const router = createRouter({
-  // The address of a frame is the door that Bitrix24 posted to; its page is chosen by what the server says.
-  history: frame === null ? createWebHistory() : createMemoryHistory(),
+  history: frame === null ? createWebHistory() : framed(),
   routes,
   scrollBehavior: (to, from, saved) => saved ?? (to.path === from.path ? false : { top: 0 }),
 });
 
 router.beforeEach(async (to) => {
-  // Whatever a frame is sent to, it stays what it was opened as.
-  if (frame !== null && to.path !== "/frame") return "/frame";
   if (to.meta.open) return true;
   await knowSession();
   if (session.value === null) return { path: "/sign-in", query: to.fullPath === "/" ? {} : { next: to.fullPath } };
@@ -24,7 +28,6 @@ router.beforeEach(async (to) => {
 
 onSignedOut(() => {
   end();
-  if (frame !== null) return;
   const { meta, fullPath } = router.currentRoute.value;
   if (!meta.open) void router.push({ path: "/sign-in", query: { next: fullPath } });
 });

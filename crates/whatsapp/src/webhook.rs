@@ -14,7 +14,7 @@ use crate::error::ApiError;
 use crate::json::{self, Object, Raw};
 use crate::signature;
 
-pub use management::{AccountNews, NumberNews, TemplateNews};
+pub use management::{AccountNews, NumberNews, SettingsNews, TemplateNews};
 pub use message::{Message, MessageBody};
 pub use status::{DeliveryStatus, Status};
 
@@ -65,6 +65,8 @@ pub enum ChangeKind {
     Account(AccountNews),
     /// Fields `phone_number_quality_update` and `phone_number_name_update`: something changed about a number.
     Number(NumberNews),
+    /// Field `account_settings_update`: somebody changed a number's settings.
+    Settings(SettingsNews),
     /// Any other field: look at the change's `value`.
     Other,
 }
@@ -213,6 +215,7 @@ impl ChangeKind {
         template()
             .or_else(account)
             .or_else(number)
+            .or_else(|| SettingsNews::read(field, value).map(Self::Settings))
             .unwrap_or(Self::Other)
     }
 }

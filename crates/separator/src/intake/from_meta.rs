@@ -46,6 +46,7 @@ pub(super) fn apply(work: &mut Work<'_>, receipt: &Receipt, callback: &Callback)
             ChangeKind::Template(_)
             | ChangeKind::Account(_)
             | ChangeKind::Number(_)
+            | ChangeKind::Settings(_)
             | ChangeKind::Other => news::apply(work, receipt, change),
         }
     }

@@ -744,6 +744,7 @@ impl<'a> Work<'a> {
         }
         if !self.meta_news.is_empty() {
             app.refresh_meta().await?;
+            app.calls.wake();
         }
         if !self.setup.is_empty() {
             app.portals.wake();
