@@ -9,6 +9,7 @@ use whatsapp::{
     ApiError, Error,
     client::{CallingChange, CallingSettings, KeyExchange, NewServer, SipChange},
     codes::Class,
+    webhook::SettingsNews,
 };
 
 use super::{address::DEFAULT_PORT, preflight::Report};
@@ -67,6 +68,40 @@ impl Default for Wish {
             webhook_delivery: true,
             parameters: BTreeMap::new(),
         }
+    }
+}
+
+impl Wish {
+    /// What a callback tells that differs from this choice: field, and its value at Meta.
+    pub fn changed_elsewhere(&self, news: &SettingsNews) -> Option<Value> {
+        let switch = |on: bool| Value::from(if on { "enabled" } else { "disabled" });
+        let told = [
+            ("calling", self.calling, news.calling),
+            ("sip", self.sip, news.sip),
+            (
+                "callback_permission",
+                self.callback_permission,
+                news.callback,
+            ),
+        ];
+        let mut changed: serde_json::Map<String, Value> = told
+            .into_iter()
+            .filter_map(|(field, chosen, told)| Some((field, told.filter(|told| *told != chosen)?)))
+            .map(|(field, told)| (field.to_owned(), switch(told)))
+            .collect();
+        if let Some(icon) = news.icon.filter(|icon| *icon != self.call_icon) {
+            let word = if icon { "shown" } else { "hidden" };
+            changed.insert("call_icon".to_owned(), word.into());
+        }
+        let keys = if self.sdes { "SDES" } else { "DTLS" };
+        if let Some(told) = news
+            .key_exchange
+            .as_deref()
+            .filter(|told| *told != keys && self.sip)
+        {
+            changed.insert("key_exchange".to_owned(), told.to_ascii_lowercase().into());
+        }
+        (!changed.is_empty()).then(|| changed.into())
     }
 }
 

@@ -6,7 +6,7 @@ use whatsapp::webhook::{
 };
 
 use super::{
-    hold,
+    calls, hold,
     known::inbound_deed,
     news,
     work::{Lane, Named, Work},
@@ -42,6 +42,10 @@ pub(super) fn apply(work: &mut Work<'_>, receipt: &Receipt, callback: &Callback)
             }
             ChangeKind::Echoes(value) => {
                 apply_value(work, receipt, &change.entry_id, value, true);
+            }
+            ChangeKind::Calls(value) => calls::apply(work, receipt, &change.entry_id, value),
+            ChangeKind::Settings(news) => {
+                calls::settings(work, receipt, &change.entry_id, news);
             }
             ChangeKind::Template(_)
             | ChangeKind::Account(_)
@@ -153,6 +157,7 @@ fn inbound(
         },
     );
     let conversation = work.conversation(phone, person);
+    calls::permission(work, receipt, conversation.id, message);
     let understood = match &action {
         Action::Post(content)
         | Action::Edit { content, .. }

@@ -84,7 +84,11 @@ pub(super) fn apply(work: &mut Work<'_>, receipt: &Receipt, change: &Change) {
                 });
             }
         }
-        ChangeKind::Messages(_) | ChangeKind::Echoes(_) | ChangeKind::Other => {}
+        ChangeKind::Messages(_)
+        | ChangeKind::Echoes(_)
+        | ChangeKind::Calls(_)
+        | ChangeKind::Settings(_)
+        | ChangeKind::Other => {}
     }
 }
 

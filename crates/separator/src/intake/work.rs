@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
+use whatsapp::webhook::SettingsNews;
 
 use super::{
     known::Known,
@@ -15,6 +16,7 @@ use crate::{
     registry::{Connection, InstanceState, Part, Phone, PhoneError, Registry},
     store::{
         self, Cell, Transaction,
+        calls::{CallNews, Permission},
         conversations::{self, Alias, AliasKind, Conversation, Deed, Person},
         events::{Kept, State as KeptState},
         held::Held,
@@ -134,6 +136,12 @@ pub(crate) struct Work<'a> {
     pub news: Vec<News>,
     pub setup: Vec<SetupChange>,
     pub meta_news: Vec<MetaNews>,
+    /// What was told of calls.
+    pub calls: Vec<CallNews>,
+    /// What customers said about being called.
+    pub permissions: Vec<Permission>,
+    /// What others changed about numbers' calls at Meta.
+    pub calling_news: Vec<(Uuid, SettingsNews)>,
     counts: HashMap<&'static str, u64>,
 }
 
@@ -170,6 +178,9 @@ impl<'a> Work<'a> {
             news: Vec::new(),
             setup: Vec::new(),
             meta_news: Vec::new(),
+            calls: Vec::new(),
+            permissions: Vec::new(),
+            calling_news: Vec::new(),
             counts: HashMap::new(),
         }
     }
@@ -642,6 +653,7 @@ impl<'a> Work<'a> {
         messages::insert(&mut tx, std::mem::take(&mut self.messages));
         messages::change(&mut tx, std::mem::take(&mut self.changes));
         self.write_waiting(&mut tx).await?;
+        self.write_calls(&mut tx).await?;
         for retold in &self.retold {
             let journey = Journey::new().with(self.now, "edited", Some("by the customer"));
             messages::retell(&mut tx, retold, self.now, journey);
@@ -702,6 +714,27 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
+    /// Calls, and a task for the portal for each of which something new was told.
+    async fn write_calls(&mut self, tx: &mut Transaction) -> Result<(), store::Error> {
+        for news in std::mem::take(&mut self.calls) {
+            let id = self.ids.next();
+            if let Some(call) = store::calls::hear(tx, &news, id, self.now).await? {
+                let lane = Lane {
+                    phone: news.phone,
+                    conversation: call,
+                };
+                self.tell_portal(lane, None, None, Task::Call { call });
+            }
+        }
+        for permission in &self.permissions {
+            store::calls::permit(tx, permission);
+        }
+        for (phone, news) in &self.calling_news {
+            store::calling::changed_elsewhere(tx, *phone, news).await?;
+        }
+        Ok(())
+    }
+
     fn write_identities(&self, tx: &mut Transaction) {
         let persons = self
             .persons
@@ -741,6 +774,9 @@ impl<'a> Work<'a> {
             .add("intake", "receipts", self.receipts.len() as u64);
         for change in &self.setup {
             app.refresh(change.part()).await?;
+        }
+        for (phone, _) in &self.calling_news {
+            app.refresh(Part::Phone(*phone)).await?;
         }
         if !self.meta_news.is_empty() {
             app.refresh_meta().await?;

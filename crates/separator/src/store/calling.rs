@@ -7,12 +7,13 @@ use std::{collections::HashMap, sync::Arc};
 
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
+use whatsapp::webhook::SettingsNews;
 
-use super::{Cell, Error, Row, Store, setup::place};
+use super::{Cell, Error, Row, Store, Transaction, setup::place};
 use crate::{
     calling::{
         preflight::Report,
-        settings::{Calling, State, Task},
+        settings::{Calling, State, Task, Wish},
     },
     seal::Sealer,
     secret::Secret,
@@ -191,6 +192,30 @@ pub async fn settle(store: &Store, phone: Uuid, calling: &Calling) -> Result<boo
         )
         .await?;
     Ok(changed > 0)
+}
+
+/// Notes what somebody changed at Meta, where that differs from what was chosen here and is settled. What agrees again
+/// takes the note away: every change of ours is told as well.
+pub async fn changed_elsewhere(
+    tx: &mut Transaction,
+    phone: Uuid,
+    news: &SettingsNews,
+) -> Result<(), Error> {
+    let rows = tx
+        .fetch(
+            "SELECT wish FROM calling WHERE phone_id = $1 AND state = 'in_sync'",
+            &[phone.into()],
+        )
+        .await?;
+    let Some(row) = rows.first() else {
+        return Ok(());
+    };
+    let outside = read::<Wish>(row, "wish")?.changed_elsewhere(news);
+    tx.write(
+        "UPDATE calling SET outside = $2 WHERE phone_id = $1",
+        &[phone.into(), outside.as_ref().map(text).into()],
+    );
+    Ok(())
 }
 
 /// Keeps the password that Meta made, sealed; `None` forgets it.
