@@ -201,7 +201,7 @@ async fn case_60_a_call_told_in_any_order_and_more_than_once_is_one_call() {
     for id in ["wacid.A", "wacid.B"] {
         assert_eq!(of(id).end.as_ref().unwrap().duration, 85, "{id}");
     }
-    assert_eq!(of("wacid.A").began, "2026-11-23T00:25:00+00:00");
+    assert_eq!(of("wacid.A").began, "2026-11-23T02:25:00+00:00");
     let listed = world.api.get("calls").await;
     assert_eq!(listed["items"].as_array().unwrap().len(), 2, "{listed}");
     let hidden = world.api.get("calls?q=max").await;

@@ -54,7 +54,11 @@ pub(super) fn apply(work: &mut Work<'_>, receipt: &Receipt, waba_id: &str, value
         }
     }
     if value.calls.is_empty() {
-        let why: Vec<_> = value.errors.iter().map(|error| error.headline()).collect();
+        let why: Vec<_> = value
+            .errors
+            .iter()
+            .map(whatsapp::ApiError::headline)
+            .collect();
         work.keep(KeptState::Recorded, format!("calls: {}", why.join("; ")));
     }
 }
