@@ -15,8 +15,8 @@ use crate::error::ApiError;
 use crate::json::{self, Object, Raw};
 use crate::signature;
 
-pub use call::{CallEvent, CallStep, CallsValue, SettingsNews};
-pub use management::{AccountNews, NumberNews, TemplateNews};
+pub use call::{CallEvent, CallStep, CallsValue};
+pub use management::{AccountNews, NumberNews, SettingsNews, TemplateNews};
 pub use message::{Message, MessageBody};
 pub use status::{DeliveryStatus, Status};
 
@@ -69,7 +69,7 @@ pub enum ChangeKind {
     Number(NumberNews),
     /// Field `calls`: calls that begin and end.
     Calls(CallsValue),
-    /// Field `account_settings_update`: something changed about a number's calls.
+    /// Field `account_settings_update`: somebody changed a number's settings.
     Settings(SettingsNews),
     /// Any other field: look at the change's `value`.
     Other,
@@ -219,6 +219,7 @@ impl ChangeKind {
         template()
             .or_else(account)
             .or_else(number)
+            .or_else(|| SettingsNews::read(field, value).map(Self::Settings))
             .unwrap_or(Self::Other)
     }
 }
@@ -238,9 +239,6 @@ impl Change {
                 ChangeKind::Echoes(MessagesValue::read(&value, "message_echoes"))
             }
             ("calls", Some(value)) => ChangeKind::Calls(CallsValue::read(&value)),
-            ("account_settings_update", Some(value)) => {
-                SettingsNews::read(&value).map_or(ChangeKind::Other, ChangeKind::Settings)
-            }
             ("messages" | "smb_message_echoes" | "calls", None) => {
                 return Err(Bad::new(raw, "the value is not an object"));
             }

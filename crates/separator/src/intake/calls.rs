@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 use whatsapp::webhook::{
-    CallEvent, CallStep, CallsValue, Message, MessageBody, SettingsNews, message::InteractiveReply,
+    CallEvent, CallStep, CallsValue, Message, MessageBody, message::InteractiveReply,
 };
 
 use super::work::{Named, Work};
@@ -176,14 +176,4 @@ pub(super) fn permission(
             .timestamp
             .map_or(receipt.received_at, Millis::from_seconds),
     });
-}
-
-/// Notes that a number's calls were changed at Meta.
-pub(super) fn settings(work: &mut Work<'_>, receipt: &Receipt, waba_id: &str, news: &SettingsNews) {
-    work.count("calling_settings");
-    let why = "field account_settings_update".to_owned();
-    work.keep(KeptState::Recorded, why);
-    if let Some(phone) = number(work, receipt, waba_id, Some(&news.phone_number_id)) {
-        work.calling_news.push((phone.id, news.clone()));
-    }
 }

@@ -44,12 +44,10 @@ pub(super) fn apply(work: &mut Work<'_>, receipt: &Receipt, callback: &Callback)
                 apply_value(work, receipt, &change.entry_id, value, true);
             }
             ChangeKind::Calls(value) => calls::apply(work, receipt, &change.entry_id, value),
-            ChangeKind::Settings(news) => {
-                calls::settings(work, receipt, &change.entry_id, news);
-            }
             ChangeKind::Template(_)
             | ChangeKind::Account(_)
             | ChangeKind::Number(_)
+            | ChangeKind::Settings(_)
             | ChangeKind::Other => news::apply(work, receipt, change),
         }
     }

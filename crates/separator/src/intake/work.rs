@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
-use whatsapp::webhook::SettingsNews;
 
 use super::{
     known::Known,
@@ -140,8 +139,6 @@ pub(crate) struct Work<'a> {
     pub calls: Vec<CallNews>,
     /// What customers said about being called.
     pub permissions: Vec<Permission>,
-    /// What others changed about numbers' calls at Meta.
-    pub calling_news: Vec<(Uuid, SettingsNews)>,
     counts: HashMap<&'static str, u64>,
 }
 
@@ -180,7 +177,6 @@ impl<'a> Work<'a> {
             meta_news: Vec::new(),
             calls: Vec::new(),
             permissions: Vec::new(),
-            calling_news: Vec::new(),
             counts: HashMap::new(),
         }
     }
@@ -729,9 +725,6 @@ impl<'a> Work<'a> {
         for permission in &self.permissions {
             store::calls::permit(tx, permission);
         }
-        for (phone, news) in &self.calling_news {
-            store::calling::changed_elsewhere(tx, *phone, news).await?;
-        }
         Ok(())
     }
 
@@ -775,11 +768,9 @@ impl<'a> Work<'a> {
         for change in &self.setup {
             app.refresh(change.part()).await?;
         }
-        for (phone, _) in &self.calling_news {
-            app.refresh(Part::Phone(*phone)).await?;
-        }
         if !self.meta_news.is_empty() {
             app.refresh_meta().await?;
+            app.calls.wake();
         }
         if !self.setup.is_empty() {
             app.portals.wake();

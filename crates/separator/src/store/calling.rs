@@ -7,13 +7,12 @@ use std::{collections::HashMap, sync::Arc};
 
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
-use whatsapp::webhook::SettingsNews;
 
 use super::{Cell, Error, Row, Store, Transaction, setup::place};
 use crate::{
     calling::{
         preflight::Report,
-        settings::{Calling, State, Task, Wish},
+        settings::{Calling, State, Task},
     },
     seal::Sealer,
     secret::Secret,
@@ -170,6 +169,15 @@ pub async fn choose(store: &Store, phone: Uuid, calling: &Calling) -> Result<boo
     Ok(changed > 0)
 }
 
+/// Has Meta asked what it has now, unless something is to be done there anyway.
+pub fn look(tx: &mut Transaction, phone: Uuid, now: Millis) {
+    tx.write(
+        "UPDATE calling SET task = $2, attempts = 0, due_at = $3 \
+         WHERE phone_id = $1 AND due_at IS NULL AND state IN ('in_sync', 'refused', 'changed')",
+        &[phone.into(), Task::Read.as_str().into(), now.0.into()],
+    );
+}
+
 /// Writes what came of a try for this version; false where there is a newer choice, which wins.
 pub async fn settle(store: &Store, phone: Uuid, calling: &Calling) -> Result<bool, Error> {
     let changed = store
@@ -192,30 +200,6 @@ pub async fn settle(store: &Store, phone: Uuid, calling: &Calling) -> Result<boo
         )
         .await?;
     Ok(changed > 0)
-}
-
-/// Notes what somebody changed at Meta, where that differs from what was chosen here and is settled. What agrees again
-/// takes the note away: every change of ours is told as well.
-pub async fn changed_elsewhere(
-    tx: &mut Transaction,
-    phone: Uuid,
-    news: &SettingsNews,
-) -> Result<(), Error> {
-    let rows = tx
-        .fetch(
-            "SELECT wish FROM calling WHERE phone_id = $1 AND state = 'in_sync'",
-            &[phone.into()],
-        )
-        .await?;
-    let Some(row) = rows.first() else {
-        return Ok(());
-    };
-    let outside = read::<Wish>(row, "wish")?.changed_elsewhere(news);
-    tx.write(
-        "UPDATE calling SET outside = $2 WHERE phone_id = $1",
-        &[phone.into(), outside.as_ref().map(text).into()],
-    );
-    Ok(())
 }
 
 /// Keeps the password that Meta made, sealed; `None` forgets it.
