@@ -270,6 +270,7 @@ const en = {
     },
   },
   bitrixApps: {
+    refusedTitle: "Bitrix24 did not connect",
     menu: "Applications",
     title: "Bitrix24: Applications",
     lead: "Local server applications of Bitrix24. Installing one on a portal makes an instance.",
@@ -693,6 +694,22 @@ const en = {
     unavailable: { title: "The server was busy with itself", text: "Its database did not answer. Try again in a moment." },
     unknown: { title: "The login did not succeed", text: "Try again. If it fails the same way, use a token instead." },
   },
+  bitrixRefused: {
+    state: { title: "This was not begun here", text: "The authorization was begun in another browser or by somebody else, was used before, or took more than ten minutes. Begin again, and end it in the same browser." },
+    signed_out: { title: "You are signed out", text: "Sign in here first, then begin again: the authorization belongs to the person who began it." },
+    denied: { title: "Access was declined in Bitrix24", text: "Nothing was connected. Begin again and agree; without it no message can pass." },
+    no_code: { title: "Bitrix24 sent no code", text: "Begin again. If it stays so, check that the addresses in the local application's form are those of the application's page here." },
+    secret: { title: "Client id and Client secret do not belong together", text: "Copy both anew from the local application's form in Bitrix24 and save them on the application's page." },
+    other_portal: { title: "The authorization belongs to another portal", text: "Sign in to the right portal in Bitrix24, or enter the other portal's address, then begin again." },
+    not_administrator: { title: "Only an administrator of the portal can do this", text: "Let an administrator of the portal open this link, or sign in to Bitrix24 as one and begin again." },
+    other_application: { title: "The token belongs to another application", text: "Check the Client id on the application's page: it must be that of the local application on this portal." },
+    code: { title: "The code was used before or is too old", text: "A code of Bitrix24 is good for one use and thirty seconds. Begin again." },
+    payment: { title: "The portal's plan does not allow applications", text: "Bitrix24 says that REST is not paid for there. The portal's administrator renews the plan or the Marketplace subscription; then begin again." },
+    scope: { title: "A permission is missing", text: "Tick all permissions that the application's page names in the local application's form, save it, then begin again." },
+    portal_gone: { title: "The portal does not exist any more", text: "It was deleted or renamed. Check its address in Bitrix24 and begin again." },
+    no_answer: { title: "Bitrix24 did not answer", text: "Try again in a few minutes. The server needs a way out to the portal and to Bitrix24's authorization server." },
+    refused: { title: "Bitrix24 refused", text: "The log of the server has Bitrix24's words. Begin again; the doctor shows what it knows of the portal." },
+  },
   doctor: {
     title: "Doctor",
     lead: "Looks at everything that has to be right for a message to pass: credentials, permissions, subscriptions, lines, certificates, the clock.",
@@ -731,6 +748,7 @@ const en = {
   wizard: {
     title: "Set-up wizard",
     lead: "From an empty installation to a message both ways. Leave it at any step and come back; what is done stays done.",
+    start: "Set it up step by step",
     steps: "Steps",
     names: {
       server: "Server",
@@ -773,6 +791,7 @@ const en = {
     },
     apiOnly: "The form says \"Application uses API only\": use these instead",
     bitrixSandbox: "In the sandbox, enter the application at the stand-in portal:",
+    bitrixSandboxLink: "Applications of the stand-in portal",
     bitrixKeys: "Client id and Client secret",
     bitrixKeysText: "Bitrix24 shows both after saving. They are tried at once.",
     waiting: "Installation",
