@@ -12,6 +12,7 @@ mod audit;
 mod bitrix_apps;
 mod caller;
 mod calling;
+mod calls;
 mod client;
 mod connections;
 mod conversations;
@@ -104,6 +105,7 @@ fn operations() -> impl Iterator<Item = &'static Operation> {
         announcements::OPERATIONS,
         lines::OPERATIONS,
         messages::OPERATIONS,
+        calls::OPERATIONS,
         events::OPERATIONS,
         queue::OPERATIONS,
         alarms::OPERATIONS,
@@ -143,6 +145,7 @@ fn objects() -> impl Iterator<Item = &'static Described> {
         announcements::OBJECTS,
         lines::OBJECTS,
         messages::OBJECTS,
+        calls::OBJECTS,
         events::OBJECTS,
         queue::OBJECTS,
         alarms::OBJECTS,

@@ -4,6 +4,7 @@
 //! of several numbers come in one body. [`parse`] flattens the first two levels and reads every element by itself.
 //! Callbacks come at least once and in any order. Source: Meta, "Webhooks: messages".
 
+pub mod call;
 pub mod management;
 pub mod message;
 pub mod status;
@@ -14,6 +15,7 @@ use crate::error::ApiError;
 use crate::json::{self, Object, Raw};
 use crate::signature;
 
+pub use call::{CallEvent, CallStep, CallsValue};
 pub use management::{AccountNews, NumberNews, SettingsNews, TemplateNews};
 pub use message::{Message, MessageBody};
 pub use status::{DeliveryStatus, Status};
@@ -65,6 +67,8 @@ pub enum ChangeKind {
     Account(AccountNews),
     /// Fields `phone_number_quality_update` and `phone_number_name_update`: something changed about a number.
     Number(NumberNews),
+    /// Field `calls`: calls that begin and end.
+    Calls(CallsValue),
     /// Field `account_settings_update`: somebody changed a number's settings.
     Settings(SettingsNews),
     /// Any other field: look at the change's `value`.
@@ -234,7 +238,8 @@ impl Change {
             ("smb_message_echoes", Some(value)) => {
                 ChangeKind::Echoes(MessagesValue::read(&value, "message_echoes"))
             }
-            ("messages" | "smb_message_echoes", None) => {
+            ("calls", Some(value)) => ChangeKind::Calls(CallsValue::read(&value)),
+            ("messages" | "smb_message_echoes" | "calls", None) => {
                 return Err(Bad::new(raw, "the value is not an object"));
             }
             (field, Some(value)) => ChangeKind::of_management(field, &value),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use bytes::Bytes;
 
 use super::{
-    StepKind,
+    PhoneCall, StepKind,
     crm::{Card, CardKey, first_cards},
     limits::{Bucket, OperatingTime},
     oauth::Refresh,
@@ -187,6 +187,8 @@ pub(crate) struct State {
     pub(crate) placements: Vec<Placement>,
     pub(crate) senders: BTreeMap<String, Sender>,
     pub(crate) sms: BTreeMap<String, Sms>,
+    /// Calls of telephone systems, by the portal's id.
+    pub(crate) phone_calls: BTreeMap<String, PhoneCall>,
     pub(crate) robots: BTreeMap<(StepKind, String), Robot>,
     /// Steps of workflows by their token.
     pub(crate) steps: BTreeMap<String, WorkflowStep>,
@@ -272,6 +274,7 @@ impl State {
             sms: BTreeMap::new(),
             robot_settings: BTreeMap::new(),
             cards: first_cards(),
+            phone_calls: BTreeMap::new(),
             leads: BTreeMap::new(),
             open_leads_by_phone: HashMap::new(),
             files: HashMap::new(),

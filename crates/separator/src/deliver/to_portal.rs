@@ -32,6 +32,7 @@ use super::{
     pace::Pace,
     report::{self, Told},
     settle::{self, Settled, settle},
+    telephony,
 };
 use crate::{
     app::App,
@@ -65,6 +66,7 @@ enum Kind {
     Delete,
     Confirm,
     Report,
+    Call,
 }
 
 /// How the portal took the last calls.
@@ -304,10 +306,15 @@ async fn fly(
             settled.push(look_up(&app, &instance, &phone, &pace, row).await);
         }
         settled
-    } else if kind == Kind::Report {
+    } else if matches!(kind, Kind::Report | Kind::Call) {
         let mut settled = Vec::new();
         for row in rows {
-            match report::tell(&app, &instance, &pace, row).await {
+            let told = if kind == Kind::Report {
+                report::tell(&app, &instance, &pace, row).await
+            } else {
+                telephony::tell(&app, &instance, &pace, row).await
+            };
+            match told {
                 Told::Settled(one) => settled.push(*one),
                 Told::Failed(row, error, why) => {
                     let rows = vec![*row];

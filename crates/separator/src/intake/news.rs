@@ -99,7 +99,10 @@ pub(super) fn apply(work: &mut Work<'_>, receipt: &Receipt, change: &Change) {
                 work.meta_news.push(MetaNews::Settings { phone });
             }
         }
-        ChangeKind::Messages(_) | ChangeKind::Echoes(_) | ChangeKind::Other => {}
+        ChangeKind::Messages(_)
+        | ChangeKind::Echoes(_)
+        | ChangeKind::Calls(_)
+        | ChangeKind::Other => {}
     }
 }
 
