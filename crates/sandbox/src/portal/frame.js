@@ -71,7 +71,9 @@ const COMMANDS = {
     return true;
   },
   /** Settings of a step; a real portal keeps them until "Save" is pressed, this one saves at once. */
-  async setPropertyValue({ isSafely, isRawValue, ...values }) {
+  async setPropertyValue(given) {
+    // The library's own notes to itself come along.
+    const values = Object.fromEntries(Object.entries(given).filter(([name]) => !["isSafely", "isRawValue"].includes(name)));
     await ask(`/p/${data.portal}/frame/robot`, { code: data.code, values });
     return true;
   },
