@@ -217,7 +217,7 @@ async fn a_batch_whose_call_was_cut_ends_once_and_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_messages_of_a_call_that_was_cut_are_looked_up_in_a_few_calls() {
+async fn messages_of_many_chats_whose_calls_were_cut_are_found_in_their_histories() {
     const PEOPLE: usize = 30;
     let world = impatient().await;
     for word in ["first", "second"] {
@@ -241,13 +241,8 @@ async fn many_messages_of_a_call_that_was_cut_are_looked_up_in_a_few_calls() {
             [format!("first of {person}"), format!("second of {person}")]
         );
     }
-    let calls = world.portal.counters().calls;
-    let looked = ["batch", "imconnector.update.messages"]
-        .map(|method| calls.get(method).copied().unwrap_or_default());
-    assert!(
-        looked[0] > 0 && looked.iter().sum::<u64>() < PEOPLE as u64 / 2,
-        "{calls:?}"
-    );
+    let looked = world.portal.counters().calls["imopenlines.session.history.get"];
+    assert!(looked > 0);
     world.ends_clean().await;
 }
 
