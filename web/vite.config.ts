@@ -29,7 +29,13 @@ function compressed(): Plugin {
 }
 
 export default defineConfig({
-  resolve: { alias: { "@": fileURLToPath(new URL("src", import.meta.url)) } },
+  resolve: {
+    alias: {
+      "@": fileURLToPath(new URL("src", import.meta.url)),
+      // The kit's own brings a style element, which the policy of the pages does not allow.
+      "@bitrix24/b24icons-vue/button-specialized/BtnSpinnerIcon": fileURLToPath(new URL("src/shell/SpinnerIcon.vue", import.meta.url)),
+    },
+  },
   plugins: [
     help(),
     vue(),

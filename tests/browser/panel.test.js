@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { after, before, beforeEach, describe, it } from "node:test";
-import { findings, picture, sidewaysScroll, startBrowser, startSandbox } from "./sandbox.js";
+import { choose, findings, picture, poll, settled, sidewaysScroll, startBrowser, startSandbox } from "./sandbox.js";
 
 /** What the page before signing in may weigh on its way, in bytes. */
 const SIGN_IN_LIMIT = 300_000;
@@ -455,22 +455,10 @@ describe("the admin panel", () => {
   }
 });
 
-/** Waits until nothing is being read any more. */
-async function settled(page) {
-  await page.waitForLoadState("networkidle");
-  await page.waitForFunction(() => document.querySelector("[aria-busy=true], [data-loading]") === null);
-}
-
 /** Opens a page by its entry in a group of the menu. */
 async function menu(page, group, entry) {
   const list = group === "" ? page.getByRole("navigation") : page.getByRole("list", { name: group });
   await list.getByRole("link", { name: entry, exact: true }).click();
-}
-
-async function choose(page, field, option) {
-  // A field that has to be filled in has a star behind its name.
-  await page.getByRole("combobox", { name: new RegExp(`^${field}\\*?$`) }).click();
-  await page.getByRole("option", { name: option }).click();
 }
 
 /** What an authenticator app shows for a secret (RFC 6238), `later` steps of 30 seconds from now. */
@@ -482,14 +470,4 @@ function codeOf(secret, later = 0) {
   const digest = createHmac("sha1", key).update(counter).digest();
   const offset = digest[19] & 15;
   return String((digest.readUInt32BE(offset) & 0x7fffffff) % 1_000_000).padStart(6, "0");
-}
-
-async function poll(ask, good) {
-  const deadline = Date.now() + 20_000;
-  for (;;) {
-    const answer = await ask();
-    if (good(answer)) return answer;
-    if (Date.now() > deadline) throw new Error(`it did not come to that: ${JSON.stringify(answer)}`);
-    await new Promise((next) => setTimeout(next, 100));
-  }
 }

@@ -1,13 +1,15 @@
 // A running sandbox and a browser to look at it with.
 
 import { spawn } from "node:child_process";
-import { mkdtemp, mkdir, readFile, rm } from "node:fs/promises";
+import { mkdtemp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { chromium } from "playwright-core";
+import { chromium, selectors } from "playwright-core";
+
+selectors.setTestIdAttribute("data-test");
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const program = process.env.SEPARATOR_TEST_PROGRAM ?? path.join(root, "target/debug/separator");
@@ -33,9 +35,9 @@ function freePort() {
   });
 }
 
-/** Starts `separator sandbox` and waits until it has said where everything is. */
-export async function startSandbox() {
-  const child = spawn(program, ["sandbox", "--port", String(await freePort())], { stdio: ["ignore", "pipe", "pipe"] });
+/** Starts `separator sandbox` and waits until it has said where everything is. `more` are further options of the command. */
+export async function startSandbox(...more) {
+  const child = spawn(program, ["sandbox", "--port", String(await freePort()), ...more], { stdio: ["ignore", "pipe", "pipe"] });
   const ended = new Promise((done) => child.on("exit", (code, signal) => done(code ?? signal)));
   let said = "";
   let complained = "";
@@ -56,6 +58,8 @@ export async function startSandbox() {
     phone: after("Customer's phone"),
     line: after("Operator's open line"),
     docs: after("JSON API"),
+    /** Where the program itself answers. */
+    origin: new URL(after("JSON API")).origin,
     key: after("Key for the API"),
     /** Signs in at once, one time. */
     link: after("Sign-in link"),
@@ -81,9 +85,16 @@ export async function startSandbox() {
   };
 }
 
+/** What Chromium calls "block all cookies". */
+const WITHOUT_COOKIES = { profile: { default_content_setting_values: { cookies: 2 } } };
+
 /** Starts Chromium with an empty profile. `trouble` collects what no page may do. */
-export async function startBrowser() {
+export async function startBrowser({ cookies = true } = {}) {
   const profile = await mkdtemp(path.join(tmpdir(), "separator-browser-"));
+  if (!cookies) {
+    await mkdir(path.join(profile, "Default"));
+    await writeFile(path.join(profile, "Default", "Preferences"), JSON.stringify(WITHOUT_COOKIES));
+  }
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: process.env.SEPARATOR_TEST_CHROMIUM ?? "/usr/bin/chromium",
     headless: true,
@@ -114,11 +125,22 @@ export async function startBrowser() {
       const page = await context.newPage();
       page.on("pageerror", (error) => trouble.push(`${address}: ${error.stack ?? error}`));
       page.on("console", (line) => {
-        if (["error", "warning"].includes(line.type())) trouble.push(`${address}: ${line.text()}`);
+        if (["error", "warning"].includes(line.type())) trouble.push(`${address}: ${line.text()} (${line.location().url}:${line.location().lineNumber})`);
       });
       await page.setViewportSize(WIDTHS[width]);
       await page.goto(address);
       return page;
+    },
+    /** Does what a test does; where it fails, pictures of all pages are kept. */
+    async watched(name, deed) {
+      try {
+        await deed();
+      } catch (error) {
+        for (const [index, page] of context.pages().slice(1).entries()) {
+          await picture(page, `failed-${name.replaceAll(/[^a-z]+/gi, "-").slice(0, 60)}-${index}`).catch(() => null);
+        }
+        throw error;
+      }
     },
     /** Closes what was opened; the browser stays. */
     async closePages() {
@@ -149,4 +171,27 @@ export async function findings(page) {
   return violations
     .filter(({ impact }) => ["serious", "critical"].includes(impact))
     .map(({ id, nodes }) => `${id}: ${nodes.slice(0, 5).map((node) => node.target.join(" ")).join(", ")}`);
+}
+
+/** Waits until a page of ours (or a frame) has what it shows. */
+export async function settled(page) {
+  await page.waitForLoadState("networkidle");
+  await page.waitForFunction(() => document.querySelector("[aria-busy=true], [data-loading]") === null);
+}
+
+/** Chooses in one of our lists. A field that has to be filled in has a star behind its name. */
+export async function choose(page, field, option) {
+  await page.getByRole("combobox", { name: new RegExp(`^${field}\\*?$`) }).click();
+  await page.getByRole("option", { name: option }).click();
+}
+
+/** Asks until the answer is good. */
+export async function poll(ask, good) {
+  const deadline = Date.now() + PATIENCE;
+  for (;;) {
+    const answer = await ask();
+    if (good(answer)) return answer;
+    if (Date.now() > deadline) throw new Error(`it did not come to that: ${JSON.stringify(answer)}`);
+    await new Promise((next) => setTimeout(next, 100));
+  }
 }

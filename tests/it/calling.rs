@@ -408,6 +408,35 @@ async fn cases_43_44_45_46_47_what_passes_is_tried_again_and_what_meta_has_is_co
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn case_59_what_is_changed_at_meta_elsewhere_is_shown_and_not_overwritten() {
+    let world = world().await;
+    world.api.patch(&phone(&world), enable()).await;
+    until_state(&world, "in_sync").await;
+    world
+        .graph
+        .calling_changed_elsewhere(&world.number, &json!({ "sip": { "status": "DISABLED" } }));
+    let changed = until_state(&world, "changed").await;
+    assert_eq!(
+        (&changed["sip"], &changed["calling_status"]["outside"]),
+        (&json!("enabled"), &json!({ "sip": "disabled" })),
+        "{changed}"
+    );
+    assert_eq!(changed["calling_status"]["applied"]["sip"], "disabled");
+    assert_eq!((saves(&world).len(), &changed["error"]), (1, &Value::Null));
+    // Only who asks for it has it put back.
+    let (_, back) = world
+        .api
+        .call("POST", &format!("{}/calling/apply", phone(&world)), None)
+        .await;
+    assert_eq!(back["calling_status"]["state"], "in_sync", "{back}");
+    assert_eq!(
+        (saves(&world).len(), &back["calling_status"]["outside"]),
+        (2, &Value::Null)
+    );
+    world.ends_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn cases_54_55_56_the_newest_choice_wins_and_a_password_is_made_anew() {
     let world = world().await;
     // The first save waits for its next try when somebody chooses another host: the first is never sent again.

@@ -113,8 +113,11 @@ async fn a_method_that_has_used_up_its_time_rests_as_long_as_the_portal_says_and
         let steps = message["journey"].as_array().unwrap();
         let found = steps.iter().find(|one| one["step"] == step);
         found
-            .and_then(|one| one["at"].as_i64())
-            .unwrap_or_else(|| panic!("no step {step}: {message:#}"))
+            .and_then(|one| one["at"].as_str()?.parse().ok())
+            .map_or_else(
+                || panic!("no step {step}: {message:#}"),
+                jiff::Timestamp::as_millisecond,
+            )
     };
     let waited = at("in the operator's chat") - at("waits for the method's time limit");
     // The portal tells the time in whole seconds.

@@ -16,6 +16,7 @@ mod api;
 mod bad_input;
 mod both_ways;
 mod calling;
+mod calls;
 mod codes;
 mod commands;
 mod connect_meta;

@@ -1,6 +1,10 @@
 //! What README.md and ARCHITECTURE.md say is so.
 
-use std::{collections::BTreeSet, fmt::Write as _, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
 
 use separator::settings;
 
@@ -95,28 +99,23 @@ fn the_files_and_folders_that_the_architecture_names_exist() {
     }
 }
 
-/// Where steps of journeys are written.
-const STEPS: [&str; 11] = [
-    "intake/work.rs",
-    "intake/from_meta.rs",
-    "intake/from_bitrix.rs",
-    "intake/hold.rs",
-    "intake/wrap.rs",
-    "deliver.rs",
-    "deliver/report.rs",
-    "deliver/to_meta.rs",
-    "deliver/to_portal.rs",
-    "compose.rs",
-    "store/messages.rs",
-];
+/// The sources in a folder and below it.
+fn sources(folder: &Path) -> String {
+    let mut found = String::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found += &sources(&path);
+        } else {
+            found += &std::fs::read_to_string(&path).unwrap();
+        }
+    }
+    found
+}
 
 #[test]
 fn the_steps_of_journeys_that_the_architecture_explains_are_written_somewhere() {
-    let sources: String = STEPS
-        .map(|file| {
-            std::fs::read_to_string(root().join("crates/separator/src").join(file)).unwrap()
-        })
-        .concat();
+    let sources = sources(&root().join("crates/separator/src"));
     let architecture = text("ARCHITECTURE.md");
     let section = architecture
         .split("## The words of a journey")

@@ -199,7 +199,8 @@ async fn killed_between_the_new_pair_and_saving_it_it_recovers_or_asks_for_autho
     world.ends_clean().await;
 }
 
-/// Whether any file below a folder holds these bytes, followed by something else than `unless`.
+/// Whether any file below a folder holds these bytes, followed by other printable ones than `unless`. A database may break a
+/// value off at the end of a page; what follows there is not printable.
 fn holds(folder: &Path, wanted: &[u8], unless: &[u8]) -> bool {
     std::fs::read_dir(folder).unwrap().any(|entry| {
         let path = entry.unwrap().path();
@@ -209,7 +210,8 @@ fn holds(folder: &Path, wanted: &[u8], unless: &[u8]) -> bool {
         let bytes = std::fs::read(&path).unwrap();
         bytes
             .windows(wanted.len() + unless.len())
-            .any(|window| window.starts_with(wanted) && !window.ends_with(unless))
+            .filter(|window| window.starts_with(wanted) && !window.ends_with(unless))
+            .any(|window| window[wanted.len()..].iter().all(u8::is_ascii_graphic))
     })
 }
 

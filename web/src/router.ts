@@ -5,9 +5,15 @@ import { frame } from "./frame";
 import { routes } from "./routes";
 import { end, isAdministrator, knowSession, session } from "./session";
 
+/** The address of a frame is the door that Bitrix24 posted to; its page is chosen by what the server says. */
+function framed() {
+  const history = createMemoryHistory();
+  history.replace("/frame");
+  return history;
+}
+
 export const router = createRouter({
-  // The address of a frame is the door that Bitrix24 posted to; its page is chosen by what the server says.
-  history: frame === null ? createWebHistory() : createMemoryHistory(),
+  history: frame === null ? createWebHistory() : framed(),
   routes,
   scrollBehavior: (to, from, saved) => saved ?? (to.path === from.path ? false : { top: 0 }),
 });
@@ -19,8 +25,6 @@ router.beforeEach(async (to) => {
   if (to.meta.administrator && !isAdministrator.value) return "/";
   return true;
 });
-
-if (frame !== null) void router.push("/frame");
 
 onSignedOut(() => {
   end();

@@ -73,6 +73,8 @@ export const routes: RouteRecordRaw[] = [
   { path: "/bitrix/applications/:id", component: () => import("./pages/bitrix-apps/BitrixAppPage.vue") },
   { path: "/bitrix/instances", component: () => import("./pages/instances/InstanceList.vue"), meta: menu("bitrix", PortalIcon, (w) => w.instances.menu) },
   { path: "/bitrix/instances/:id", component: () => import("./pages/instances/InstancePage.vue") },
+  { path: "/bitrix/authorized/:id", redirect: ({ params }) => `/bitrix/instances/${String(params.id)}` },
+  { path: "/bitrix/refused/:reason", component: () => import("./pages/connect-bitrix/ConsentRefused.vue") },
   { path: "/bitrix/connectors", component: () => import("./pages/connectors/ConnectorList.vue"), meta: menu("bitrix", ConnectorIcon, (w) => w.connectors.title) },
   { path: "/bitrix/lines", component: () => import("./pages/lines/LineList.vue"), meta: menu("bitrix", LinesIcon, (w) => w.lines.title) },
 

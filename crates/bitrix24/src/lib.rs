@@ -14,6 +14,7 @@ pub mod oauth;
 pub mod placements;
 mod secret;
 pub mod sms;
+pub mod telephony;
 
 pub use client::{Answer, Call, Class, Error, Obstacle, Portal};
 pub use lines::LineId;

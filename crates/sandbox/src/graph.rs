@@ -22,6 +22,7 @@
 mod ailments;
 mod api;
 mod calling;
+mod calls;
 mod clock;
 mod console;
 mod control;
@@ -42,6 +43,7 @@ mod wire;
 mod world;
 
 pub use calling::CallingFaults;
+pub use calls::CallEnd;
 pub use clock::Clock;
 pub use console::{AccessToken, Consent, Console, Standing};
 pub use faults::{Fault, Faults, Scope, Times};

@@ -40,6 +40,7 @@ mod rest;
 mod robots;
 mod state;
 mod system;
+mod telephony;
 mod view;
 mod wire;
 
@@ -69,6 +70,7 @@ pub use self::{
     frames::{PageForm, connector_options},
     limits::RequestLimit,
     robots::StepKind,
+    telephony::{PhoneCall, PhoneCallEnd},
     view::{
         Author, Call, Chat, ChatRef, Connector, ConnectorLine, Counters, File, Handler, Lead, Line,
         Message, Placement, Refusal, Robot, Sms, Upload, User, WorkflowStep,
@@ -566,6 +568,11 @@ impl Portal {
     /// The CRM leads.
     pub fn leads(&self) -> Vec<Lead> {
         self.lock().leads.values().cloned().collect()
+    }
+
+    /// Calls of telephone systems, in the order in which they were registered.
+    pub fn phone_calls(&self) -> Vec<PhoneCall> {
+        self.lock().phone_calls.values().cloned().collect()
     }
 
     /// The messages handed to SMS providers.

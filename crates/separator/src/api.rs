@@ -12,6 +12,7 @@ mod audit;
 mod bitrix_apps;
 mod caller;
 mod calling;
+mod calls;
 mod client;
 mod connections;
 mod conversations;
@@ -102,6 +103,7 @@ fn operations() -> impl Iterator<Item = &'static Operation> {
         announcements::OPERATIONS,
         lines::OPERATIONS,
         messages::OPERATIONS,
+        calls::OPERATIONS,
         events::OPERATIONS,
         queue::OPERATIONS,
         alarms::OPERATIONS,
@@ -140,6 +142,7 @@ fn objects() -> impl Iterator<Item = &'static Described> {
         announcements::OBJECTS,
         lines::OBJECTS,
         messages::OBJECTS,
+        calls::OBJECTS,
         events::OBJECTS,
         queue::OBJECTS,
         alarms::OBJECTS,

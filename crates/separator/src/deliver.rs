@@ -33,6 +33,7 @@ pub mod outcome;
 pub mod pace;
 mod report;
 mod settle;
+pub mod telephony;
 mod template;
 mod to_meta;
 mod to_portal;

@@ -8,6 +8,7 @@
 //! One task does this, so receipts keep their order. While the doors are pressed for the disk, intake leaves them most
 //! of it: what is acknowledged can wait, what is not acknowledged cannot.
 
+mod calls;
 pub(crate) mod codes;
 mod from_bitrix;
 mod from_meta;

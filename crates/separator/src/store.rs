@@ -12,6 +12,7 @@ pub mod audit;
 pub mod authorizations;
 pub mod browse;
 pub mod calling;
+pub mod calls;
 pub mod catalogue;
 mod connections;
 pub mod conversations;

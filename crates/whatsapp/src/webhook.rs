@@ -4,6 +4,7 @@
 //! of several numbers come in one body. [`parse`] flattens the first two levels and reads every element by itself.
 //! Callbacks come at least once and in any order. Source: Meta, "Webhooks: messages".
 
+pub mod call;
 pub mod management;
 pub mod message;
 pub mod status;
@@ -14,7 +15,8 @@ use crate::error::ApiError;
 use crate::json::{self, Object, Raw};
 use crate::signature;
 
-pub use management::{AccountNews, NumberNews, TemplateNews};
+pub use call::{CallEvent, CallStep, CallsValue};
+pub use management::{AccountNews, NumberNews, SettingsNews, TemplateNews};
 pub use message::{Message, MessageBody};
 pub use status::{DeliveryStatus, Status};
 
@@ -65,6 +67,10 @@ pub enum ChangeKind {
     Account(AccountNews),
     /// Fields `phone_number_quality_update` and `phone_number_name_update`: something changed about a number.
     Number(NumberNews),
+    /// Field `calls`: calls that begin and end.
+    Calls(CallsValue),
+    /// Field `account_settings_update`: somebody changed a number's settings.
+    Settings(SettingsNews),
     /// Any other field: look at the change's `value`.
     Other,
 }
@@ -213,6 +219,7 @@ impl ChangeKind {
         template()
             .or_else(account)
             .or_else(number)
+            .or_else(|| SettingsNews::read(field, value).map(Self::Settings))
             .unwrap_or(Self::Other)
     }
 }
@@ -231,7 +238,8 @@ impl Change {
             ("smb_message_echoes", Some(value)) => {
                 ChangeKind::Echoes(MessagesValue::read(&value, "message_echoes"))
             }
-            ("messages" | "smb_message_echoes", None) => {
+            ("calls", Some(value)) => ChangeKind::Calls(CallsValue::read(&value)),
+            ("messages" | "smb_message_echoes" | "calls", None) => {
                 return Err(Bad::new(raw, "the value is not an object"));
             }
             (field, Some(value)) => ChangeKind::of_management(field, &value),

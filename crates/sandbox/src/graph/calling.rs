@@ -53,12 +53,49 @@ impl Default for Calling {
 }
 
 impl Graph {
+    /// Changes settings of a number as somebody else would, and tells it by webhook.
+    pub fn calling_changed_elsewhere(&self, phone_number_id: &str, change: &Value) {
+        change_elsewhere(self.shared(), phone_number_id, change);
+    }
+
     /// Makes a number's calling settings misbehave.
     pub fn calling_faults(&self, phone_number_id: &str, faults: CallingFaults) {
         let mut world = self.shared().world();
         if let Some(number) = world.numbers.get_mut(phone_number_id) {
             number.calling.faults = faults;
         }
+    }
+}
+
+/// Changes settings of a number as somebody else would, in WhatsApp Manager, and tells it by webhook.
+fn change_elsewhere(shared: &Arc<Shared>, id: &str, change: &Value) {
+    let mut world = shared.world();
+    let Some(number) = world.numbers.get_mut(id) else {
+        return;
+    };
+    merge(&mut number.calling.settings, change);
+    let account = number.account.clone();
+    let value = json!({ "messaging_product": "whatsapp", "timestamp": "1795400500", "type": "phone_number_settings",
+        "phone_number_settings": { "phone_number_id": id, "calling": change } });
+    super::outbox::push_field(
+        shared,
+        &mut world,
+        &account,
+        "account_settings_update",
+        &value,
+    );
+    drop(world);
+    shared.bump();
+}
+
+fn merge(settings: &mut Value, change: &Value) {
+    match change.as_object() {
+        Some(change) if settings.is_object() => {
+            for (key, value) in change {
+                merge(&mut settings[key.as_str()], value);
+            }
+        }
+        _ => *settings = change.clone(),
     }
 }
 
@@ -282,7 +319,8 @@ pub(super) fn show(world: &World, id: &str, with_credentials: bool) -> Result<Va
     Ok(json!({ "calling": shown, "storage_configuration": { "status": "DEFAULT" } }))
 }
 
-/// Switches over HTTP, for the page and for whoever has `curl`: `{number, refuse: [[code, details]], …}`.
+/// Switches over HTTP, for the page and for whoever has `curl`: `{number, refuse: [[code, details]], …}`; `elsewhere`
+/// has calling settings that somebody else changes.
 pub(super) fn routes() -> Router<Arc<Shared>> {
     Router::new().route("/sandbox/calling", post(set))
 }
@@ -309,5 +347,10 @@ async fn set(State(shared): Shares, Json(body): Json<Value>) -> Result<StatusCod
         other_host: body["other_host"].as_str().map(ToOwned::to_owned),
         foreign: None,
     };
+    drop(world);
+    if body["elsewhere"].is_object() {
+        let id = body["number"].as_str().unwrap_or_default();
+        change_elsewhere(&shared, id, &body["elsewhere"]);
+    }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -61,6 +61,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/sandbox/retry", post(retry))
         .merge(super::console::page::routes())
         .merge(super::calling::routes())
+        .merge(super::calls::routes())
 }
 
 /// Why a call to the control was refused.
@@ -343,7 +344,7 @@ async fn add_customer(
 }
 
 /// The number and the customer that a call names.
-fn named(shared: &Shared, body: &Value) -> Result<(String, Customer), Refused> {
+pub(super) fn named(shared: &Shared, body: &Value) -> Result<(String, Customer), Refused> {
     let world = shared.world();
     let number = body["number"]
         .as_str()

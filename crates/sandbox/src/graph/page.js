@@ -8,7 +8,7 @@ const REACTIONS = ['👍', '❤️', '😂', '😮', '🙏'];
 const PAUSE = 200;
 const OUT_OF_REACH = 'The sandbox is out of reach.';
 
-const view = { number: null, customer: null, state: null, quoted: null, drawn: '', following: true, scrolled: 0 };
+const view = { number: null, customer: null, state: null, quoted: null, calling: null, drawn: '', following: true, scrolled: 0 };
 
 // --- talking to the sandbox ---------------------------------------------------------------------------------------
 
@@ -473,7 +473,25 @@ const edit = (message, effect) => ask('Edit the message', [['body', 'New text', 
 
 const withNumber = (text) => Number(String(text).replace(',', '.')) || 0;
 
+async function endCall(end, extra) {
+  if (!view.calling) throw new Error('There is no call. Choose Call first.');
+  await call('POST', '/sandbox/calls/end', { call: view.calling, end, ...extra });
+  view.calling = null;
+}
+
+async function placeCall(byBusiness) {
+  const answer = await call('POST', '/sandbox/calls', { number: view.number, customer: view.customer, by_business: byBusiness });
+  view.calling = answer.call;
+}
+
 const KINDS = [
+  ['Call the business', () => attempt(() => placeCall(false))],
+  ['Be called by the business', () => attempt(() => placeCall(true))],
+  ['End the call after a talk', () => ask('The call ends', [['seconds', 'Seconds', '42']], (it) => endCall('answered', { seconds: Number(it.seconds) }), 'End')],
+  ['End the call: nobody took it', () => attempt(() => endCall('missed'))],
+  ['End the call: declined', () => attempt(() => endCall('declined'))],
+  ['End the call: failed', () => attempt(() => endCall('failed', { code: 138020 }))],
+  ['Allow calls', () => send({ type: 'interactive', interactive: { type: 'call_permission_reply', call_permission_reply: { response: 'accept', is_permanent: false, expiration_timestamp: Math.floor(Date.now() / 1000) + 604800, response_source: 'user_action' } } })],
   ['Photo', () => pick('image', 'image/jpeg,image/png')],
   ['Video', () => pick('video', 'video/mp4,video/3gpp')],
   ['Voice note', () => pick('voice', 'audio/*')],

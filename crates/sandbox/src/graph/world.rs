@@ -3,6 +3,7 @@
 use super::{
     Counters, Customer, Media, Received, Request,
     ailments::Said,
+    calls::OpenCall,
     clock::{Clock, Mixer, mix},
     escape,
     templates::Template,
@@ -254,6 +255,8 @@ pub struct World {
     pub(super) requests: VecDeque<Request>,
     pub(super) log: VecDeque<LogEntry>,
     pub(super) counters: Counters,
+    /// Calls that go on, by id.
+    pub(super) calls: HashMap<String, OpenCall>,
     pub(super) links: Vec<(String, String)>,
     /// What is told of objects in place of what is known of them.
     pub(super) said: Said,
@@ -281,6 +284,7 @@ impl World {
             requests: VecDeque::new(),
             log: VecDeque::new(),
             counters: Counters::default(),
+            calls: HashMap::new(),
             links: Vec::new(),
             said: Said::new(),
             first_app: first_app.into(),

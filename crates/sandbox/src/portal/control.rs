@@ -199,6 +199,7 @@ async fn state(Extract(world): World1, Query(which): Query<Which>) -> Response {
         "placements": portal.placements(),
         "users": portal.users(),
         "counters": portal.counters(),
+        "phone_calls": portal.phone_calls(),
         "faults": fault_list(&portal),
         "chats": chat_line(&portal),
     });

@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, sync::LazyLock};
 
-use super::{connector, lines, messages, php::Value, rest::Handling, robots, system};
+use super::{connector, lines, messages, php::Value, rest::Handling, robots, system, telephony};
 
 /// What may stand in a parameter.
 pub(crate) enum Spec {
@@ -35,6 +35,7 @@ pub(crate) struct Method {
 
 const CONNECTOR_SCOPE: &[&str] = &["imopenlines", "imconnector"];
 const LINES_SCOPE: &[&str] = &["imopenlines"];
+const TELEPHONY_SCOPE: &[&str] = &["telephony"];
 
 const ICON: Spec = Fields(&[
     ("DATA_IMAGE", Any),
@@ -403,6 +404,60 @@ static METHODS: &[Method] = &[
         &["messageservice"],
         Fields(&[("CODE", Any), ("MESSAGE_ID", Any), ("STATUS", Any)]),
         Handling::Plain(system::message_status_update),
+    ),
+    method(
+        "telephony.externalcall.searchcrmentities",
+        TELEPHONY_SCOPE,
+        Fields(&[("PHONE_NUMBER", Any)]),
+        Handling::Plain(telephony::search),
+    ),
+    method(
+        "telephony.externalcall.register",
+        TELEPHONY_SCOPE,
+        Fields(&[
+            ("USER_ID", Any),
+            ("USER_PHONE_INNER", Any),
+            ("PHONE_NUMBER", Any),
+            ("TYPE", Any),
+            ("CALL_START_DATE", Any),
+            ("CRM_CREATE", Any),
+            ("CRM_SOURCE", Any),
+            ("CRM_ENTITY_TYPE", Any),
+            ("CRM_ENTITY_ID", Any),
+            ("SHOW", Any),
+            ("ADD_TO_CHAT", Any),
+            ("LINE_NUMBER", Any),
+            ("EXTERNAL_CALL_ID", Any),
+        ]),
+        Handling::Plain(telephony::register),
+    ),
+    method(
+        "telephony.externalcall.show",
+        TELEPHONY_SCOPE,
+        Fields(&[("CALL_ID", Any), ("USER_ID", Any)]),
+        Handling::Plain(telephony::show),
+    ),
+    method(
+        "telephony.externalcall.hide",
+        TELEPHONY_SCOPE,
+        Fields(&[("CALL_ID", Any), ("USER_ID", Any)]),
+        Handling::Plain(telephony::hide),
+    ),
+    method(
+        "telephony.externalcall.finish",
+        TELEPHONY_SCOPE,
+        Fields(&[
+            ("CALL_ID", Any),
+            ("USER_ID", Any),
+            ("DURATION", Any),
+            ("COST", Any),
+            ("COST_CURRENCY", Any),
+            ("STATUS_CODE", Any),
+            ("FAILED_REASON", Any),
+            ("VOTE", Any),
+            ("ADD_TO_CHAT", Any),
+        ]),
+        Handling::Plain(telephony::finish),
     ),
     admin_method(
         "bizproc.robot.add",

@@ -420,6 +420,17 @@ function drawState(state) {
   const rows = Object.entries(COUNTERS).flatMap(([key, label]) =>
     [make("dt", {}, label), make("dd", {}, state.counters[key].toLocaleString())]);
   element("counters").replaceChildren(...rows);
+  element("phone-calls").replaceChildren(...state.phone_calls.map(drawPhoneCall));
+}
+
+function drawPhoneCall(call) {
+  const direction = call.kind === 1 ? "to" : "from";
+  const entry = call.entity ? `${call.entity[0]} ${call.entity[1]}` : "nobody in the CRM";
+  const rings = call.shown_to.length ? `rings at employee ${call.shown_to.join(", ")}` : "rings";
+  const course = call.end
+    ? `code ${call.end.status}, ${call.end.duration} s${call.end.reason ? `, ${call.end.reason}` : ""}`
+    : rings;
+  return make("li", {}, `${direction} ${call.phone} · ${entry} · ${course}`);
 }
 
 /** Fills a list of choices, and leaves it alone while it says the same. */

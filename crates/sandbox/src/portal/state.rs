@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use bytes::Bytes;
 
 use super::{
-    StepKind,
+    PhoneCall, StepKind,
     limits::{Bucket, OperatingTime},
     oauth::Refresh,
     php::Value,
@@ -186,6 +186,8 @@ pub(crate) struct State {
     pub(crate) placements: Vec<Placement>,
     pub(crate) senders: BTreeMap<String, Sender>,
     pub(crate) sms: BTreeMap<String, Sms>,
+    /// Calls of telephone systems, by the portal's id.
+    pub(crate) phone_calls: BTreeMap<String, PhoneCall>,
     pub(crate) robots: BTreeMap<(StepKind, String), Robot>,
     /// Steps of workflows by their token.
     pub(crate) steps: BTreeMap<String, WorkflowStep>,
@@ -265,6 +267,7 @@ impl State {
             robots: BTreeMap::new(),
             steps: BTreeMap::new(),
             sms: BTreeMap::new(),
+            phone_calls: BTreeMap::new(),
             leads: BTreeMap::new(),
             open_leads_by_phone: HashMap::new(),
             files: HashMap::new(),

@@ -57,8 +57,11 @@ const CHECK_FIELDS: &[Field] = &[
 const STATUS_FIELDS: &[Field] = &[
     Field::read(
         "state",
-        Shape::OneOf(&["none", "pending", "in_sync", "refused", "unknown"]),
-        "Where it stands: nothing chosen, to be saved, Meta has it, Meta has something else, a save was cut.",
+        Shape::OneOf(&[
+            "none", "pending", "in_sync", "refused", "changed", "unknown",
+        ]),
+        "Where it stands: nothing chosen, to be saved, Meta has it, Meta has something else, somebody changed it at Meta, \
+         a save was cut.",
         "in_sync",
     ),
     Field::read(
@@ -80,6 +83,12 @@ const STATUS_FIELDS: &[Field] = &[
         "warnings",
         Shape::List("CallingWarning"),
         "What to know.",
+        "",
+    ),
+    Field::nullable(
+        "error",
+        Shape::Object("PhoneError"),
+        "Why Meta does not have what was chosen.",
         "",
     ),
     Field::nullable(
@@ -642,29 +651,15 @@ pub(super) fn show(registry: &Registry, language: Language, phone: &Phone, shown
         "state": calling.state.as_str(),
         "attempts": calling.attempts,
         "next_try_at": calling.due_at,
-        "applied": calling.applied.as_ref().map(show_applied),
+        "applied": calling.applied.as_ref().map(Applied::to_json),
         "applied_at": calling.applied_at,
         "has_password": calling.has_password,
         "warnings": warnings,
+        "error": calling.error.as_ref().map(|error| error.to_json(language)),
         "outside": calling.outside,
         "check": calling.report.as_ref().map(|report| report.to_json(language)),
         "check_stale": calling.report_is_stale(),
     });
-}
-
-fn show_applied(applied: &Applied) -> Value {
-    let word = |on: Option<bool>| on.map(|on| if on { "enabled" } else { "disabled" });
-    json!({
-        "calling": word(applied.calling),
-        "sip": word(applied.sip),
-        "sip_hostname": applied.hostname,
-        "sip_port": applied.port,
-        "key_exchange": if applied.sdes { "sdes" } else { "dtls" },
-        "callback_permission": word(applied.callback_permission),
-        "call_icon": applied.call_icon.map(|shown| if shown { "shown" } else { "hidden" }),
-        "call_hours": word(applied.call_hours),
-        "webhook_delivery": word(applied.webhook_delivery),
-    })
 }
 
 /// What follows from the choice itself.
@@ -710,8 +705,9 @@ pub(super) async fn choose(
         let wish = change
             .onto(&current.wish, call.client.language)
             .map_err(|(field, text)| Problem::field(field, text))?;
-        // Saving what was refused is asking for another try.
-        if wish == current.wish && current.state != State::Refused && current.version > 0 {
+        // Saving what was refused, or changed by others, is asking for another try.
+        let settled = !matches!(current.state, State::Refused | State::Changed);
+        if wish == current.wish && settled && current.version > 0 {
             return Ok(None);
         }
         let next = current.chosen(wish, app.clock.now());
@@ -772,7 +768,11 @@ async fn check(call: Call) -> Outcome {
         .unwrap_or(false);
     let wish = of(&call.registry(), &phone).wish.clone();
     let address = match (&host, &wish.hostname) {
-        (Some(host), _) => entered(host, port.map(|port| port.to_string()).as_deref(), language),
+        (Some(host), _) => {
+            let port = port.map(|port| port.to_string());
+            address::normalise_with(host, port.as_deref(), wish.port)
+                .map_err(|error| (error.field(), error.text(language)))
+        }
         (None, Some(host)) => entered(
             host,
             Some(&port.map_or(wish.port.to_string(), |port| port.to_string())),

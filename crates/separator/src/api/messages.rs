@@ -357,7 +357,7 @@ fn show_error(stored: &str) -> Value {
 }
 
 /// The stored journey with its times as the API writes them.
-fn journey(stored: &str) -> Value {
+pub(super) fn journey(stored: &str) -> Value {
     Journey::read(stored)
         .into_iter()
         .map(|step| json!({ "at": Millis(step.at), "step": step.step, "detail": step.detail }))
@@ -374,7 +374,7 @@ pub(super) async fn one(call: &Call, id: Uuid) -> Outcome {
 }
 
 /// A number by its id or its digits. A number that was removed is still known by its id.
-fn phone(registry: &Registry) -> impl Fn(&Value) -> Result<Uuid, String> + '_ {
+pub(super) fn phone(registry: &Registry) -> impl Fn(&Value) -> Result<Uuid, String> + '_ {
     |value| {
         let Value::String(text) = value else {
             return Err(format!("must be text, not {}", kind(value)));

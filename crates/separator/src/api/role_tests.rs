@@ -325,6 +325,13 @@ async fn owner(world: &World, name: &str, number: u32) -> Owner {
         &[event.into(), waba.into(), Cell::Bytes(b"{}".to_vec())],
     )
     .await;
+    let spoken = next();
+    execute(
+        "INSERT INTO calls (id, phone_id, conversation_id, wacid, direction, began_at, duration, outcome, declined, told, \
+         shown, journey, created_at) VALUES ($1, $2, $1, 'wacid.1', 'inbound', 0, 0, 'missed', $3, 'waits', $3, '', 0)",
+        &[spoken.into(), phone.into(), false.into()],
+    )
+    .await;
     let letter = dead_letter(world, phone).await;
     execute(
         "INSERT INTO alarms (id, kind, subject, text, raised_at) VALUES ($1, 'k', $2, 't', 0)",
@@ -343,6 +350,7 @@ async fn owner(world: &World, name: &str, number: u32) -> Owner {
             ("/api/v1/bitrix/apps", bitrix),
             ("/api/v1/bitrix/instances", instance),
             ("/api/v1/messages", message),
+            ("/api/v1/calls", spoken),
             ("/api/v1/events", event),
             ("/api/v1/queue/dead_letters", letter),
         ],

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use whatsapp::{
     ApiError, Error,
     client::{CallingChange, CallingSettings, KeyExchange, NewServer, SipChange},
@@ -102,7 +102,56 @@ pub struct Applied {
     pub webhook_delivery: Option<bool>,
     /// Servers of other apps.
     pub foreign: Vec<ForeignServer>,
+    /// The choice with which Meta last agreed: what Meta does not tell, such as which hours there are, is known by it.
+    #[serde(default)]
+    pub agreed: Option<Box<Wish>>,
 }
+
+impl Applied {
+    /// What is to be known of one field for people who compare it with what was chosen.
+    fn value(&self, field: &str) -> Value {
+        let word = |on: Option<bool>| json!(on.map(|on| if on { "enabled" } else { "disabled" }));
+        match field {
+            "calling" => word(self.calling),
+            "sip" => word(self.sip),
+            "sip_hostname" => json!(self.hostname),
+            "sip_port" => json!(self.port),
+            "key_exchange" => json!(if self.sdes { "sdes" } else { "dtls" }),
+            "callback_permission" => word(self.callback_permission),
+            "call_icon" => {
+                json!(
+                    self.call_icon
+                        .map(|shown| if shown { "shown" } else { "hidden" })
+                )
+            }
+            "call_hours" => word(self.call_hours),
+            "webhook_delivery" => word(self.webhook_delivery),
+            _ => Value::Null,
+        }
+    }
+
+    /// All of it, as the API shows it.
+    pub fn to_json(&self) -> Value {
+        FIELDS
+            .iter()
+            .map(|field| ((*field).to_owned(), self.value(field)))
+            .collect::<Map<String, Value>>()
+            .into()
+    }
+}
+
+/// What Meta tells of a number's calls, by the names that the API has for it.
+const FIELDS: [&str; 9] = [
+    "calling",
+    "sip",
+    "sip_hostname",
+    "sip_port",
+    "key_exchange",
+    "callback_permission",
+    "call_icon",
+    "call_hours",
+    "webhook_delivery",
+];
 
 /// What Meta said, and the password of our server where it was among it.
 pub(super) fn applied(
@@ -156,6 +205,7 @@ pub(super) fn applied(
         call_hours: settings.hours_enabled,
         webhook_delivery: settings.webhook_delivery,
         foreign,
+        agreed: None,
     };
     (applied, own.and_then(|server| server.password.clone()))
 }
@@ -223,6 +273,35 @@ impl Wish {
                 Comparison::Differs(differs)
             }
         }
+    }
+
+    /// Whether Meta has all of it: what Meta tells, and what it does not tell but was given.
+    fn is_applied(&self, applied: &Applied) -> bool {
+        if self.compare(applied) != Comparison::Same {
+            return false;
+        }
+        if !self.calling && !self.sip {
+            return true;
+        }
+        let Some(agreed) = &applied.agreed else {
+            return self.call_hours.is_none() && self.parameters.is_empty();
+        };
+        // Where Meta says nothing of a field it counts what was given.
+        let untold = |told: Option<bool>, ours: bool, given: bool| told.is_some() || ours == given;
+        let (icon, callback) = (self.call_icon, self.callback_permission);
+        self.call_hours == agreed.call_hours
+            && (!self.sip || self.parameters == agreed.parameters)
+            && untold(applied.call_icon, icon, agreed.call_icon)
+            && untold(
+                applied.callback_permission,
+                callback,
+                agreed.callback_permission,
+            )
+            && untold(
+                applied.webhook_delivery,
+                self.webhook_delivery,
+                agreed.webhook_delivery,
+            )
     }
 
     fn keys(&self) -> KeyExchange {
@@ -315,6 +394,8 @@ pub enum State {
     InSync,
     /// Meta has something else, and the error says why.
     Refused,
+    /// Meta had what was chosen until somebody changed it there.
+    Changed,
     /// A save was cut; Meta is asked before it is repeated.
     Unknown,
 }
@@ -327,6 +408,7 @@ impl State {
             Self::Pending => "pending",
             Self::InSync => "in_sync",
             Self::Refused => "refused",
+            Self::Changed => "changed",
             Self::Unknown => "unknown",
         }
     }
@@ -337,6 +419,7 @@ impl State {
             "pending" => Self::Pending,
             "in_sync" => Self::InSync,
             "refused" => Self::Refused,
+            "changed" => Self::Changed,
             "unknown" => Self::Unknown,
             _ => Self::None,
         }
@@ -459,6 +542,79 @@ pub struct CallingError {
     pub at: Millis,
     /// At which try.
     pub attempt: i64,
+    /// Something of our own, told in the language of whoever looks.
+    #[serde(default)]
+    pub own: Option<OwnError>,
+}
+
+/// Why Meta does not have what was chosen, where it was not Meta that said no.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OwnError {
+    /// There is no access token to ask with.
+    NoToken,
+    /// Meta took the settings, and has others in these fields.
+    NotApplied(Vec<String>),
+    /// Meta could not be reached, or gave no answer that could be read.
+    Unreachable(String),
+}
+
+impl OwnError {
+    fn title(&self, language: Language) -> &'static str {
+        let words = match self {
+            Self::NoToken => Words {
+                english: "not sent",
+                russian: "не отправлено",
+            },
+            Self::NotApplied(_) => Words {
+                english: "not applied",
+                russian: "не применено",
+            },
+            Self::Unreachable(_) => Words {
+                english: "Meta could not be reached",
+                russian: "Meta недоступна",
+            },
+        };
+        words.in_language(language)
+    }
+
+    fn details(&self, language: Language) -> String {
+        let english = language == Language::English;
+        match self {
+            Self::NoToken if english => "there is no access token".to_owned(),
+            Self::NoToken => "нет токена доступа".to_owned(),
+            Self::NotApplied(fields) if english => {
+                format!(
+                    "Meta took the settings, but has others: {}",
+                    fields.join(", ")
+                )
+            }
+            Self::NotApplied(fields) => {
+                format!(
+                    "Meta приняла настройки, но у неё другие: {}",
+                    fields.join(", ")
+                )
+            }
+            Self::Unreachable(why) => why.clone(),
+        }
+    }
+
+    fn hint(&self) -> Words {
+        match self {
+            Self::NoToken => Words {
+                english: "Enter a token for the account or for its app, then press Apply again.",
+                russian: "Введите токен для аккаунта или его приложения, затем нажмите «Применить ещё раз».",
+            },
+            Self::NotApplied(_) => Words {
+                english: "Press Apply again. If it stays so, somebody else changes the number's settings at the same time, or Meta does not offer them for this number.",
+                russian: "Нажмите «Применить ещё раз». Если не поможет, настройки номера одновременно меняет кто-то другой или Meta не предоставляет их для этого номера.",
+            },
+            Self::Unreachable(_) => Words {
+                english: "Check the server's way to the Internet, then press Apply again.",
+                russian: "Проверьте доступ сервера в Интернет, затем нажмите «Применить ещё раз».",
+            },
+        }
+    }
 }
 
 impl CallingError {
@@ -483,19 +639,21 @@ impl CallingError {
             fbtrace_id: error.fbtrace_id.clone(),
             at,
             attempt,
+            own: (error.code == Some(0)).then(|| OwnError::Unreachable(error.message.clone())),
         }
     }
 
     /// Something of our own; code 0.
-    pub(super) fn own(title: &str, details: String, at: Millis, attempt: i64) -> Self {
+    pub(super) fn own(own: OwnError, at: Millis, attempt: i64) -> Self {
         Self {
             code: 0,
             subcode: None,
-            title: title.to_owned(),
-            details: Some(details),
+            title: own.title(Language::English).to_owned(),
+            details: Some(own.details(Language::English)),
             fbtrace_id: None,
             at,
             attempt,
+            own: Some(own),
         }
     }
 
@@ -509,11 +667,10 @@ impl CallingError {
 
     /// What to do, where we know it.
     pub fn hint(&self, language: Language) -> Option<&'static str> {
+        if let Some(own) = &self.own {
+            return Some(own.hint().in_language(language));
+        }
         let words = match self.code {
-            0 => Words {
-                english: "Press Apply again. If it stays so, somebody else changes the number's settings at the same time, or Meta does not offer them for this number.",
-                russian: "Нажмите «Применить ещё раз». Если не поможет, настройки номера одновременно меняет кто-то другой или Meta не предоставляет их для этого номера.",
-            },
             100 => Words {
                 english: "Check host and port and their spelling.",
                 russian: "Проверьте хост и порт и их написание.",
@@ -553,14 +710,22 @@ impl CallingError {
 
     /// As the API shows it.
     pub fn to_json(&self, language: Language) -> Value {
+        let told = match &self.own {
+            Some(own) => Self {
+                title: own.title(language).to_owned(),
+                details: Some(own.details(language)),
+                ..self.clone()
+            },
+            None => self.clone(),
+        };
         json!({
             "code": self.code.to_string(),
             "subcode": self.subcode.map(|code| code.to_string()),
-            "title": self.title,
-            "details": self.details,
+            "title": told.title,
+            "details": told.details,
             "hint": self.hint(language),
             "documentation": TROUBLESHOOTING,
-            "line": self.line(),
+            "line": told.line(),
             "fbtrace_id": self.fbtrace_id,
             "at": self.at,
         })
@@ -666,7 +831,7 @@ impl Calling {
         let agrees = self
             .applied
             .as_ref()
-            .is_some_and(|applied| wish.compare(applied) == Comparison::Same)
+            .is_some_and(|applied| wish.is_applied(applied))
             && !matches!(self.state, State::Pending | State::Unknown);
         // Nothing was ever entered at Meta from here, and nothing is to be.
         let idle = self.state == State::None && !wish.calling && !wish.sip;
@@ -689,6 +854,37 @@ impl Calling {
             next.due_at = Some(now);
         }
         next
+    }
+
+    /// Takes in what Meta has now, after somebody may have changed it there: what is another thing than before and than
+    /// was chosen is told, and nothing is overwritten.
+    pub(super) fn looked(&mut self, applied: Applied, now: Millis) {
+        let differs = match self.wish.compare(&applied) {
+            Comparison::Same => Vec::new(),
+            Comparison::OnlyKeyExchange => vec!["key_exchange"],
+            Comparison::Differs(differs) => differs,
+        };
+        let told_before = self.outside.take();
+        let before = self.applied.take().unwrap_or_default();
+        let outside: Map<String, Value> = differs
+            .into_iter()
+            .filter(|field| {
+                applied.value(field) != before.value(field)
+                    || told_before
+                        .as_ref()
+                        .is_some_and(|told| told.get(field).is_some())
+            })
+            .map(|field| (field.to_owned(), applied.value(field)))
+            .collect();
+        if !outside.is_empty() {
+            self.outside = Some(outside.into());
+            if self.state == State::InSync {
+                self.state = State::Changed;
+            }
+        }
+        let agreed = before.agreed;
+        (self.applied, self.applied_at) = (Some(Applied { agreed, ..applied }), Some(now));
+        self.due_at = None;
     }
 
     /// The same choice, to be done at Meta once more.

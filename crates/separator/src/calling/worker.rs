@@ -22,7 +22,7 @@ use whatsapp::{
 use super::{
     address,
     preflight::{Preflight, Report},
-    settings::{self, Calling, CallingError, Comparison, Failure, State, Task, Warning},
+    settings::{self, Calling, CallingError, Comparison, Failure, OwnError, State, Task, Warning},
 };
 use crate::{
     account,
@@ -156,12 +156,7 @@ async fn save_one(app: &App, phone: Uuid) -> Result<(), store::Error> {
             })
         });
     let Some(tried) = found else {
-        let details =
-            "There is no access token: enter one for the account or for its app, then apply again.";
-        refuse(
-            &mut calling,
-            CallingError::own("not sent", details.to_owned(), now, 1),
-        );
+        refuse(&mut calling, CallingError::own(OwnError::NoToken, now, 1));
         return settled(app, phone, &calling).await;
     };
     let before = calling.state;
@@ -252,15 +247,26 @@ async fn attempt(app: &App, tried: &Try, calling: &mut Calling) -> Tried {
     {
         return Ok(Err(Failure::of(&error)));
     }
+    // A save of ours is read back, perhaps only now; else it is looked what others changed.
+    let ours = calling.task != Task::Read || calling.warnings.contains(&Warning::NotReadBack);
     let (mut applied, mut password) = match read_back(tried, calling).await {
         Ok(read) => read,
+        Err(error) if !ours => {
+            let refused = matches!(Failure::of(&error), Failure::Refused(_));
+            read_later(calling, refused, app.clock.now());
+            return Ok(Ok(()));
+        }
         Err(error) => {
             unread(calling, &error, app.clock.now());
             return Ok(Ok(()));
         }
     };
     let mut comparison = calling.wish.compare(&applied);
-    if comparison == Comparison::OnlyKeyExchange && calling.task != Task::Read {
+    if comparison != Comparison::Same && !ours {
+        calling.looked(applied, app.clock.now());
+        return Ok(Ok(()));
+    }
+    if comparison == Comparison::OnlyKeyExchange {
         if let Err(error) = change(tried, &calling.wish.change_of_keys()).await {
             return Ok(Err(Failure::of(&error)));
         }
@@ -283,15 +289,9 @@ async fn attempt(app: &App, tried: &Try, calling: &mut Calling) -> Tried {
         Comparison::Differs(differs) => differs,
     };
     let now = app.clock.now();
-    let details = format!(
-        "Meta took the settings, but has others: {}",
-        differs.join(", ")
-    );
+    let differs = OwnError::NotApplied(differs.into_iter().map(str::to_owned).collect());
     (calling.applied, calling.applied_at) = (Some(applied), Some(now));
-    refuse(
-        calling,
-        CallingError::own("not applied", details, now, calling.attempts),
-    );
+    refuse(calling, CallingError::own(differs, now, calling.attempts));
     Ok(Ok(()))
 }
 
@@ -308,10 +308,18 @@ async fn read_back(
     calling: &Calling,
 ) -> Result<(settings::Applied, Option<whatsapp::Secret>), Error> {
     let id = &tried.phone.phone_number_id;
-    let told = tried
-        .client
-        .calling_settings(&tried.credentials, id, calling.wish.sip)
-        .await?;
+    let read = |with_password| {
+        tried
+            .client
+            .calling_settings(&tried.credentials, id, with_password)
+    };
+    let told = match read(calling.wish.sip).await {
+        // Without whatsapp_business_management the password is not told, but everything else is.
+        Err(error) if calling.wish.sip && matches!(Failure::of(&error), Failure::Refused(_)) => {
+            read(false).await.map_err(|_| error)?
+        }
+        told => told?,
+    };
     Ok(settings::applied(&told, &tried.app_id, &calling.wish))
 }
 
@@ -341,10 +349,16 @@ async fn accepted(
     app: &App,
     tried: &Try,
     calling: &mut Calling,
-    applied: settings::Applied,
+    mut applied: settings::Applied,
     password: Option<whatsapp::Secret>,
 ) -> Result<(), store::Error> {
     let now = app.clock.now();
+    let agreed = match (calling.task, &calling.applied) {
+        // Only reading gives nothing to Meta.
+        (Task::Read, Some(before)) if before.agreed.is_some() => before.agreed.clone(),
+        _ => Some(Box::new(calling.wish.clone())),
+    };
+    applied.agreed = agreed;
     calling.state = State::InSync;
     calling.error = None;
     calling.outside = None;

@@ -32,6 +32,7 @@ use super::{
     pace::Pace,
     report::{self, Told},
     settle::{self, Settled, settle},
+    telephony,
 };
 use crate::{
     app::App,
@@ -67,6 +68,7 @@ enum Kind {
     Delete,
     Confirm,
     Report,
+    Call,
 }
 
 /// How the portal took the last calls.
@@ -302,10 +304,15 @@ async fn fly(
     let mut cut = false;
     let outcome = if kind == Kind::LookUp {
         look_up(&app, &instance, &phone, &pace, rows).await
-    } else if kind == Kind::Report {
+    } else if matches!(kind, Kind::Report | Kind::Call) {
         let mut settled = Vec::new();
         for row in rows {
-            match report::tell(&app, &instance, &pace, row).await {
+            let told = if kind == Kind::Report {
+                report::tell(&app, &instance, &pace, row).await
+            } else {
+                telephony::tell(&app, &instance, &pace, row).await
+            };
+            match told {
                 Told::Settled(one) => settled.push(*one),
                 Told::Failed(row, error, why) => {
                     let rows = vec![*row];

@@ -6,7 +6,7 @@ use whatsapp::webhook::{
 };
 
 use super::{
-    hold,
+    calls, hold,
     known::inbound_deed,
     news,
     work::{Lane, Named, Work},
@@ -43,9 +43,11 @@ pub(super) fn apply(work: &mut Work<'_>, receipt: &Receipt, callback: &Callback)
             ChangeKind::Echoes(value) => {
                 apply_value(work, receipt, &change.entry_id, value, true);
             }
+            ChangeKind::Calls(value) => calls::apply(work, receipt, &change.entry_id, value),
             ChangeKind::Template(_)
             | ChangeKind::Account(_)
             | ChangeKind::Number(_)
+            | ChangeKind::Settings(_)
             | ChangeKind::Other => news::apply(work, receipt, change),
         }
     }
@@ -153,6 +155,7 @@ fn inbound(
         },
     );
     let conversation = work.conversation(phone, person);
+    calls::permission(work, receipt, conversation.id, message);
     let understood = match &action {
         Action::Post(content)
         | Action::Edit { content, .. }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use bitrix24::events::EventData;
 use uuid::Uuid;
-use whatsapp::webhook::{ChangeKind, MessagesValue, Status};
+use whatsapp::webhook::{CallsValue, ChangeKind, MessagesValue, Status};
 
 use super::{
     Parsed,
@@ -147,6 +147,19 @@ impl Questions {
         }
     }
 
+    /// A call opens the 24 hours like a message, so what waits is looked up with it.
+    fn ask_calls(&mut self, value: &CallsValue) {
+        self.waiting |= !value.calls.is_empty();
+        for call in value.calls.iter().flatten() {
+            self.aliases.extend(call.wa_id.as_deref().map(canonical));
+            self.aliases.extend(call.user_id.clone());
+        }
+        for contact in &value.contacts {
+            self.aliases.extend(contact.wa_id.as_deref().map(canonical));
+            self.aliases.extend(contact.user_id.clone());
+        }
+    }
+
     /// `bare` is a text that may begin with a template's name.
     fn ask_order(&mut self, asked: Option<Asked<'_>>, bare: Option<&str>) {
         let Some(asked) = asked else {
@@ -223,6 +236,9 @@ impl Known {
                             &change.kind
                         {
                             questions.ask_meta(value);
+                        }
+                        if let ChangeKind::Calls(value) = &change.kind {
+                            questions.ask_calls(value);
                         }
                     }
                 }

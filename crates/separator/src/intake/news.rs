@@ -44,6 +44,8 @@ pub(crate) enum MetaNews {
         change: NumberChange,
         at: Millis,
     },
+    /// Somebody, perhaps ourselves, changed a number's settings.
+    Settings { phone: Uuid },
 }
 
 /// Works through a change of a management field. It is kept as an event whatever it says.
@@ -84,7 +86,23 @@ pub(super) fn apply(work: &mut Work<'_>, receipt: &Receipt, change: &Change) {
                 });
             }
         }
-        ChangeKind::Messages(_) | ChangeKind::Echoes(_) | ChangeKind::Other => {}
+        ChangeKind::Settings(news) => {
+            let registry = work.registry;
+            let phone = registry.phones.values().find(|phone| {
+                phone.phone_number_id == news.phone_number_id
+                    && registry
+                        .app_of(phone)
+                        .is_some_and(|(_, app)| app.id == receipt.owner)
+            });
+            if let Some(phone) = phone {
+                let phone = phone.id;
+                work.meta_news.push(MetaNews::Settings { phone });
+            }
+        }
+        ChangeKind::Messages(_)
+        | ChangeKind::Echoes(_)
+        | ChangeKind::Calls(_)
+        | ChangeKind::Other => {}
     }
 }
 
@@ -190,6 +208,7 @@ pub(super) async fn write(
                 }
             }
         }
+        MetaNews::Settings { phone } => store::calling::look(tx, *phone, now),
         MetaNews::Number {
             phone,
             account,

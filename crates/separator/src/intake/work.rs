@@ -15,6 +15,7 @@ use crate::{
     registry::{Connection, InstanceState, Part, Phone, PhoneError, Registry},
     store::{
         self, Cell, Transaction,
+        calls::{CallNews, Permission},
         conversations::{self, Alias, AliasKind, Conversation, Deed, Person},
         events::{Kept, State as KeptState},
         held::Held,
@@ -134,6 +135,10 @@ pub(crate) struct Work<'a> {
     pub news: Vec<News>,
     pub setup: Vec<SetupChange>,
     pub meta_news: Vec<MetaNews>,
+    /// What was told of calls.
+    pub calls: Vec<CallNews>,
+    /// What customers said about being called.
+    pub permissions: Vec<Permission>,
     counts: HashMap<&'static str, u64>,
 }
 
@@ -170,6 +175,8 @@ impl<'a> Work<'a> {
             news: Vec::new(),
             setup: Vec::new(),
             meta_news: Vec::new(),
+            calls: Vec::new(),
+            permissions: Vec::new(),
             counts: HashMap::new(),
         }
     }
@@ -642,6 +649,7 @@ impl<'a> Work<'a> {
         messages::insert(&mut tx, std::mem::take(&mut self.messages));
         messages::change(&mut tx, std::mem::take(&mut self.changes));
         self.write_waiting(&mut tx).await?;
+        self.write_calls(&mut tx).await?;
         for retold in &self.retold {
             let journey = Journey::new().with(self.now, "edited", Some("by the customer"));
             messages::retell(&mut tx, retold, self.now, journey);
@@ -702,6 +710,24 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
+    /// Calls, and a task for the portal for each of which something new was told.
+    async fn write_calls(&mut self, tx: &mut Transaction) -> Result<(), store::Error> {
+        for news in std::mem::take(&mut self.calls) {
+            let id = self.ids.next();
+            if let Some(call) = store::calls::hear(tx, &news, id, self.now).await? {
+                let lane = Lane {
+                    phone: news.phone,
+                    conversation: call,
+                };
+                self.tell_portal(lane, None, None, Task::Call { call });
+            }
+        }
+        for permission in &self.permissions {
+            store::calls::permit(tx, permission);
+        }
+        Ok(())
+    }
+
     fn write_identities(&self, tx: &mut Transaction) {
         let persons = self
             .persons
@@ -744,6 +770,7 @@ impl<'a> Work<'a> {
         }
         if !self.meta_news.is_empty() {
             app.refresh_meta().await?;
+            app.calls.wake();
         }
         if !self.setup.is_empty() {
             app.portals.wake();

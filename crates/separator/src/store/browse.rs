@@ -33,7 +33,7 @@ pub enum Reach {
 
 impl Reach {
     /// Narrows a statement to rows whose `column` names a number within reach.
-    fn phones(&self, conditions: &mut Conditions, column: &str) {
+    pub(super) fn phones(&self, conditions: &mut Conditions, column: &str) {
         if let Self::Only { phones, .. } = self {
             conditions.among(column, phones.iter().map(|id| Cell::from(*id)));
         }

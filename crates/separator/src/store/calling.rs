@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc};
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use super::{Cell, Error, Row, Store, setup::place};
+use super::{Cell, Error, Row, Store, Transaction, setup::place};
 use crate::{
     calling::{
         preflight::Report,
@@ -167,6 +167,15 @@ pub async fn choose(store: &Store, phone: Uuid, calling: &Calling) -> Result<boo
         )
         .await?;
     Ok(changed > 0)
+}
+
+/// Has Meta asked what it has now, unless something is to be done there anyway.
+pub fn look(tx: &mut Transaction, phone: Uuid, now: Millis) {
+    tx.write(
+        "UPDATE calling SET task = $2, attempts = 0, due_at = $3 \
+         WHERE phone_id = $1 AND due_at IS NULL AND state IN ('in_sync', 'refused', 'changed')",
+        &[phone.into(), Task::Read.as_str().into(), now.0.into()],
+    );
 }
 
 /// Writes what came of a try for this version; false where there is a newer choice, which wins.

@@ -166,6 +166,11 @@ pub enum Task {
     },
     /// Portal: what became of a message that Bitrix24 asked for as an SMS or by a robot.
     Report(Report),
+    /// Portal: what is known of a call belongs into its CRM. The lane is the call.
+    Call {
+        /// Our id of the call.
+        call: Uuid,
+    },
 }
 
 /// The file of a template's header.

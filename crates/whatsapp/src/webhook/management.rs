@@ -193,6 +193,26 @@ impl NumberNews {
     }
 }
 
+/// Field `account_settings_update`: somebody, perhaps ourselves, changed a number's settings. What they are now has to be
+/// asked for: Meta documents no complete list of what stands in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingsNews {
+    /// The number.
+    pub phone_number_id: String,
+}
+
+impl SettingsNews {
+    pub(super) fn read(field: &str, value: &Object<'_>) -> Option<Self> {
+        if field != "account_settings_update" {
+            return None;
+        }
+        let phone_number_id = value
+            .object("phone_number_settings")?
+            .filled("phone_number_id")?;
+        Some(Self { phone_number_id })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
@@ -281,6 +301,23 @@ mod tests {
                 announced: Some("MARKETING".to_owned())
             }
         );
+    }
+
+    #[test]
+    fn news_of_settings_name_their_number() {
+        let told = kind(
+            "account_settings_update",
+            r#"{"messaging_product":"whatsapp","timestamp":"1795400500","type":"phone_number_settings","phone_number_settings":{"phone_number_id":"209","calling":{"status":"ENABLED"}}}"#,
+        );
+        let wanted = SettingsNews {
+            phone_number_id: "209".to_owned(),
+        };
+        assert_eq!(told, ChangeKind::Settings(wanted));
+        let other = kind(
+            "account_settings_update",
+            r#"{"type":"phone_number_settings"}"#,
+        );
+        assert_eq!(other, ChangeKind::Other);
     }
 
     #[test]

@@ -46,6 +46,7 @@ enable_tls=yes
 tcp_connection_lifetime=3605
 tcp_accept_no_cl=no
 alias="{host}"
+# Kamailio looks {host} up when it starts, and does not start where it has no address.
 listen=tls:0.0.0.0:{port} advertise {host}:{port}
 listen=udp:{outer}:5065
 

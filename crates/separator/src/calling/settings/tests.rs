@@ -300,7 +300,7 @@ fn case_42_only_another_choice_is_a_reason_to_ask_meta() {
         applied: Some(applied_to(&wish())),
         ..calling
     };
-    calling.error = Some(CallingError::own("t", "d".to_owned(), Millis(0), 1));
+    calling.error = Some(CallingError::own(OwnError::NoToken, Millis(0), 1));
     let other = calling.chosen(
         Wish {
             port: 5071,
@@ -317,7 +317,83 @@ fn case_42_only_another_choice_is_a_reason_to_ask_meta() {
         (back.version, back.state, back.due_at, back.error),
         (5, State::InSync, None, None)
     );
+    // What Meta does not tell counts as it was given: other hours are another choice.
+    let hours = |open: &str| Wish {
+        call_hours: Some(json!({ "status": "ENABLED", "open_time": open })),
+        ..wish()
+    };
+    let with_hours = Applied {
+        call_hours: Some(true),
+        agreed: Some(Box::new(hours("0900"))),
+        ..applied_to(&wish())
+    };
+    calling.applied = Some(with_hours);
+    assert_eq!(
+        calling.chosen(hours("0900"), Millis(2)).state,
+        State::InSync
+    );
+    assert_eq!(
+        calling.chosen(hours("1000"), Millis(2)).state,
+        State::Pending
+    );
     // While a save is under way nobody knows what Meta has.
     calling.state = State::Pending;
     assert_eq!(calling.chosen(wish(), Millis(2)).state, State::Pending);
+}
+
+#[test]
+fn case_59_what_others_change_at_meta_is_told_and_nothing_is_overwritten() {
+    let good = applied_to(&wish());
+    let mut calling = Calling {
+        wish: wish(),
+        state: State::InSync,
+        applied: Some(good.clone()),
+        ..Calling::default()
+    };
+    let off = Applied {
+        sip: Some(false),
+        ..good.clone()
+    };
+    calling.looked(off.clone(), Millis(5));
+    assert_eq!((calling.state, calling.due_at), (State::Changed, None));
+    assert_eq!(calling.outside, Some(json!({ "sip": "disabled" })));
+    // A second change adds to the first.
+    calling.looked(Applied { sdes: false, ..off }, Millis(6));
+    assert_eq!(
+        calling.outside,
+        Some(json!({ "sip": "disabled", "key_exchange": "dtls" }))
+    );
+    assert_eq!(calling.wish, wish());
+    // What was refused is no change of others.
+    let mut refused = Calling {
+        wish: Wish {
+            port: 5071,
+            ..wish()
+        },
+        state: State::Refused,
+        applied: Some(good.clone()),
+        ..Calling::default()
+    };
+    refused.looked(good, Millis(5));
+    assert_eq!((refused.state, refused.outside), (State::Refused, None));
+}
+
+#[test]
+fn case_46_our_own_errors_are_told_in_the_language_of_whoever_looks() {
+    let error = CallingError::own(OwnError::NotApplied(vec!["sip".to_owned()]), Millis(0), 1);
+    let russian = error.to_json(Language::Russian);
+    assert_eq!(russian["title"], "не применено");
+    assert!(
+        russian["line"]
+            .as_str()
+            .unwrap()
+            .starts_with("0: не применено")
+    );
+    let cut = ApiError {
+        code: Some(0),
+        message: "connection reset".to_owned(),
+        ..ApiError::default()
+    };
+    let told = CallingError::of_meta(&cut, Millis(0), 6);
+    assert!(told.hint(Language::English).unwrap().contains("Internet"));
 }

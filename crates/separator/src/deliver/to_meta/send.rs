@@ -159,7 +159,8 @@ async fn content(
         | Task::Update { .. }
         | Task::Delete { .. }
         | Task::Confirm(_)
-        | Task::Report(_) => {
+        | Task::Report(_)
+        | Task::Call { .. } => {
             return Err(SendError::Unsendable("the task is not one for WhatsApp"));
         }
     })

@@ -139,7 +139,7 @@ async fn request(
                 .collect();
             connector::delete_messages(connector, line, &removals)
         }
-        Kind::Confirm | Kind::Report => {
+        Kind::Confirm | Kind::Report | Kind::Call => {
             let mut delivered = Vec::new();
             for row in rows {
                 let Task::Confirm(confirm) = &row.task else {

@@ -116,7 +116,7 @@ fn sort_out(app: &App, phone: &Phone, rows: Vec<Claimed>, now: Millis, plans: &m
                 follows = Some(kind);
                 together.entry(kind).or_default().push(row);
             }
-            Fit::Go(kind @ (Kind::File | Kind::Report)) if first => {
+            Fit::Go(kind @ (Kind::File | Kind::Report | Kind::Call)) if first => {
                 plans.calls.push(Planned {
                     phone: phone.clone(),
                     kind,
@@ -183,6 +183,7 @@ fn fit(app: &App, row: &Claimed, now: Millis) -> Fit {
         Task::Delete { .. } => Fit::Go(Kind::Delete),
         Task::Confirm(_) => Fit::Go(Kind::Confirm),
         Task::Report(_) => Fit::Go(Kind::Report),
+        Task::Call { .. } => Fit::Go(Kind::Call),
         // Never written for this side; the call refuses it.
         Task::Text { .. } | Task::File { .. } | Task::Media { .. } | Task::Template { .. } => {
             Fit::Go(Kind::Post)

@@ -1,0 +1,267 @@
+//! Calls: what Meta tells of them becomes a call in the portal's CRM, once, whatever the order and whatever breaks.
+
+use std::time::Duration;
+
+use sandbox::{
+    graph::{CallEnd, Customer},
+    portal::{self, PhoneCall, When},
+};
+use serde_json::{Value, json};
+
+use crate::world::{PATIENCE, World, lena};
+
+async fn world() -> World {
+    let world = World::start().await;
+    world.without_limits().await;
+    world
+}
+
+impl World {
+    /// Waits until the portal's calls satisfy the condition; gives them.
+    async fn phone_calls(
+        &self,
+        what: &str,
+        condition: impl Fn(&[PhoneCall]) -> bool,
+    ) -> Vec<PhoneCall> {
+        let so = self
+            .portals
+            .wait_until(|_| condition(&self.portal.phone_calls()), PATIENCE)
+            .await;
+        assert!(
+            so,
+            "{what}: {:#?}\n{}",
+            self.portal.phone_calls(),
+            self.server.log_tail()
+        );
+        self.portal.phone_calls()
+    }
+
+    async fn told(&self, calls: &[Value]) {
+        let changes: Vec<Value> = calls
+            .iter()
+            .map(|call| {
+                let value = self.value(json!({ "calls": [call], "contacts": [
+                    { "profile": { "name": "Lena" }, "wa_id": "4915755509876" },
+                    { "profile": { "name": "Max" }, "user_id": "DE.4Hc9rT6bPn20" },
+                ] }));
+                json!({ "field": "calls", "value": value })
+            })
+            .collect();
+        let body = json!({ "object": "whatsapp_business_account", "entry": [{ "id": "108200000000001", "changes": changes }] });
+        self.webhook_body(&body).await;
+    }
+}
+
+fn began(id: &str, from: &Value) -> Value {
+    let mut call = json!({ "id": id, "event": "call_created", "timestamp": "1795400700", "direction": "USER_INITIATED", "to": "4915755501234" });
+    call.as_object_mut()
+        .unwrap()
+        .extend(from.as_object().unwrap().clone());
+    call
+}
+
+fn ended(id: &str, from: &Value) -> Value {
+    let mut call = began(id, from);
+    call.as_object_mut().unwrap().extend(
+        json!({ "event": "terminate", "timestamp": "1795400790", "status": "COMPLETED", "start_time": "1795400705",
+            "end_time": "1795400790", "duration": 85 })
+        .as_object()
+        .unwrap()
+        .clone(),
+    );
+    call
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_rings_at_the_responsible_employee_and_ends_in_the_crm() {
+    let world = world().await;
+    // Somebody known: the chat's lead, and whoever is responsible for it.
+    world.customer_says(&lena(), "Hallo");
+    world.operator_sees_text("Hallo").await;
+    let lead = world.portal.leads()[0].id;
+    let id = world.graph.customer_calls(&world.number, &lena());
+    let rings = world
+        .phone_calls("it rings", |calls| {
+            calls.first().is_some_and(|call| !call.shown_to.is_empty())
+        })
+        .await;
+    assert_eq!(rings[0].external_id, id);
+    assert_eq!(
+        (rings[0].shown_to.as_slice(), rings[0].kind),
+        ([27].as_slice(), 2)
+    );
+    assert_eq!(rings[0].entity, Some(("LEAD".to_owned(), lead)));
+    assert!(
+        world
+            .graph
+            .end_call(&id, CallEnd::Answered(Duration::from_secs(42)))
+    );
+    let over = world
+        .phone_calls("it is over", |calls| calls[0].end.is_some())
+        .await;
+    let end = over[0].end.as_ref().unwrap();
+    assert_eq!((end.duration, end.status.as_str()), (42, "200"));
+    // What the number's owner sees of it.
+    let shown = world
+        .api
+        .until("calls", |calls| {
+            calls["items"][0]["crm"]["state"] == "finished"
+        })
+        .await;
+    let call = &shown["items"][0];
+    assert_eq!(
+        (&call["wacid"], &call["outcome"], &call["duration"]),
+        (&json!(id), &json!("answered"), &json!(42))
+    );
+    assert_eq!(
+        (&call["direction"], &call["customer"]["phone"]),
+        (&json!("inbound"), &json!("4915755509876"))
+    );
+    assert_eq!(call["crm"]["entity"], json!({ "type": "LEAD", "id": lead }));
+    assert_eq!(call["crm"]["activity"], json!(end.activity));
+
+    // Missed, declined, not reached, failed: as such, in both directions.
+    let ends = [
+        (false, CallEnd::Missed, "304", "missed"),
+        (true, CallEnd::Missed, "480", "unanswered"),
+        (true, CallEnd::Declined, "603", "declined"),
+        (
+            true,
+            CallEnd::Answered(Duration::from_secs(7)),
+            "200",
+            "answered",
+        ),
+        (false, CallEnd::Failed(138_020), "OTHER", "failed"),
+    ];
+    for (index, (by_business, end, code, outcome)) in ends.into_iter().enumerate() {
+        let id = if by_business {
+            world.graph.business_calls(&world.number, &lena())
+        } else {
+            world.graph.customer_calls(&world.number, &lena())
+        };
+        world.graph.end_call(&id, end);
+        let calls = world
+            .phone_calls(outcome, |calls| {
+                calls.iter().filter(|call| call.end.is_some()).count() == index + 2
+            })
+            .await;
+        let call = calls.iter().find(|call| call.external_id == id).unwrap();
+        assert_eq!(call.end.as_ref().unwrap().status, code, "{outcome}");
+        assert_eq!(call.kind, if by_business { 1 } else { 2 });
+        let found = world
+            .api
+            .until(
+                &format!("calls?wacid={}", id.replace('+', "%2B")),
+                |calls| calls["items"][0]["outcome"] == outcome,
+            )
+            .await;
+        assert_eq!(found["items"].as_array().unwrap().len(), 1);
+    }
+    let missed = world
+        .api
+        .get("calls?outcome=missed&direction=inbound")
+        .await;
+    assert_eq!(missed["items"].as_array().unwrap().len(), 1, "{missed}");
+    let (status, _) = world.api.call("GET", "calls?outcome=odd", None).await;
+    assert_eq!(status, 422);
+    world.ends_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_60_a_call_told_in_any_order_and_more_than_once_is_one_call() {
+    let world = world().await;
+    let phone = json!({ "from": "4915755509876" });
+    let hidden = json!({ "from_user_id": "DE.4Hc9rT6bPn20" });
+    // Swapped and doubled, in one body and in several.
+    let (begin, end) = (began("wacid.A", &phone), ended("wacid.A", &phone));
+    world.told(&[end.clone(), end.clone(), begin.clone()]).await;
+    world.told(&[begin, end]).await;
+    // The beginning was lost, and the caller hides the number.
+    world.told(&[ended("wacid.B", &hidden)]).await;
+    let calls = world
+        .phone_calls("two calls", |calls| {
+            calls.iter().filter(|call| call.end.is_some()).count() == 2
+        })
+        .await;
+    world.comes_to_rest().await;
+    assert_eq!(world.portal.phone_calls().len(), 2, "{calls:#?}");
+    let of = |id: &str| calls.iter().find(|call| call.external_id == id).unwrap();
+    assert_eq!(
+        (of("wacid.A").phone.as_str(), of("wacid.B").phone.as_str()),
+        ("+4915755509876", "anonymous")
+    );
+    assert!(
+        of("wacid.A")
+            .entity
+            .as_ref()
+            .is_some_and(|(kind, _)| kind == "LEAD"),
+        "a lead was made"
+    );
+    assert_eq!(of("wacid.B").entity, None);
+    for id in ["wacid.A", "wacid.B"] {
+        assert_eq!(of(id).end.as_ref().unwrap().duration, 85, "{id}");
+    }
+    assert_eq!(of("wacid.A").began, "2026-11-23T02:25:00+00:00");
+    let listed = world.api.get("calls").await;
+    assert_eq!(listed["items"].as_array().unwrap().len(), 2, "{listed}");
+    let hidden = world.api.get("calls?q=max").await;
+    assert_eq!(hidden["items"][0]["customer"]["user_id"], "DE.4Hc9rT6bPn20");
+    assert_eq!(hidden["items"][0]["customer"]["phone"], Value::Null);
+    // What says nothing of a call is kept, and the rest of the body goes on.
+    world
+        .told(&[json!({ "event": "terminate" }), ended("wacid.C", &phone)])
+        .await;
+    world
+        .phone_calls("the third", |calls| {
+            calls.iter().filter(|call| call.end.is_some()).count() == 3
+        })
+        .await;
+    let events = world.api.get("events").await;
+    assert!(events.to_string().contains("no id"), "{events}");
+    world.ends_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_answers_limits_and_a_crash_make_no_call_twice_and_lose_none() {
+    let mut world = world().await;
+    let max = Customer::hidden("DE.4Hc9rT6bPn20", "Max");
+    let faults = world.portal.faults();
+    faults.set(portal::Fault::CutAfter, When::Next(1));
+    let id = world.graph.customer_calls(&world.number, &lena());
+    world
+        .phone_calls("it rings", |calls| {
+            calls.first().is_some_and(|call| !call.shown_to.is_empty())
+        })
+        .await;
+    // The answer to the end gets lost; before that the portal is too busy.
+    faults.set(portal::Fault::QueryLimitExceeded, When::Next(1));
+    world
+        .graph
+        .end_call(&id, CallEnd::Answered(Duration::from_secs(5)));
+    world
+        .phone_calls("it is over", |calls| calls[0].end.is_some())
+        .await;
+    let hidden = world.graph.customer_calls(&world.number, &max);
+    world
+        .phone_calls("the second", |calls| calls.len() == 2)
+        .await;
+    world.server.kill();
+    world.graph.end_call(&hidden, CallEnd::Missed);
+    world.server.start().await;
+    let calls = world
+        .phone_calls("both are over", |calls| {
+            calls.iter().filter(|call| call.end.is_some()).count() == 2
+        })
+        .await;
+    assert_eq!(calls.len(), 2, "{calls:#?}");
+    world
+        .api
+        .until("calls", |calls| {
+            calls["items"]
+                .as_array()
+                .is_some_and(|items| items.iter().all(|call| call["crm"]["state"] == "finished"))
+        })
+        .await;
+    world.comes_to_rest().await;
+    world.ends_clean().await;
+}
