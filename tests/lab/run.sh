@@ -14,7 +14,8 @@ lane() {
 # Makes a small Debian of this release with Asterisk in it; says why where that fails.
 debian_with_asterisk() {
 	local suite=$1 root=$2 mirror
-	mirror=$(apt-get indextargets --format '$(SITE)' 2>/dev/null | grep --max-count=1 --invert-match security) || { echo "no mirror of Debian is known here"; return 1; }
+	mirror=$(apt-get indextargets --format '$(SITE)' 2>/dev/null | awk '!/security/ && !found { found = 1; print }')
+	[ -n "$mirror" ] || { echo "no mirror of Debian is known here"; return 1; }
 	mkdir -p "$root"
 	debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" "$mirror" >"$root.log" 2>&1 || { tail -n1 "$root.log"; return 1; }
 	# Nothing may start there by itself. An index may be older than it says; its signature is checked all the same.
