@@ -21,6 +21,15 @@ const DTLS_OFFER: &str = "v=0\r\no=- 1741113186367 2 IN IP4 127.0.0.1\r\ns=-\r\n
     a=setup:actpass\r\na=mid:audio\r\na=sendrecv\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\na=rtpmap:126 telephone-event/8000\r\n\
     a=ptime:20\r\n";
 
+/// The folder of a Debian that has Asterisk.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a setting of the test, not of the program"
+)]
+fn root() -> PathBuf {
+    PathBuf::from(std::env::var_os("SEPARATOR_TEST_ASTERISK").unwrap())
+}
+
 /// A running Asterisk; ended by its process id with its value.
 struct Asterisk {
     child: Child,
@@ -33,7 +42,7 @@ struct Asterisk {
 impl Asterisk {
     /// With the files that are written for it, after `mutate` had its way with them.
     async fn start(keys: KeyExchange, mutate: fn(String) -> String) -> Self {
-        let root = PathBuf::from(std::env::var_os("SEPARATOR_TEST_ASTERISK").unwrap());
+        let root = root();
         let [port] = free_ports();
         let name = format!("separator-lab-{}-{port}", std::process::id());
         let (folder, inside) = (root.join("srv").join(&name), format!("/srv/{name}"));
@@ -159,10 +168,11 @@ async fn call(meta: &mut Meta, offer: &str) -> String {
         md5(format!("INVITE:{uri}")),
     );
     let response = md5(format!("{secret}:{nonce}:00000001:c0ffee:auth:{method}"));
-    let opaque = challenge
-        .contains("opaque=")
-        .then(|| format!(", opaque=\"{}\"", of_challenge(challenge, "opaque")))
-        .unwrap_or_default();
+    let opaque = if challenge.contains("opaque=") {
+        format!(", opaque=\"{}\"", of_challenge(challenge, "opaque"))
+    } else {
+        String::new()
+    };
     meta.sequence += 1;
     let authorization = format!(
         "Authorization: Digest username=\"{NUMBER}\", realm=\"{realm}\", nonce=\"{nonce}\", uri=\"{uri}\", algorithm=MD5, \
