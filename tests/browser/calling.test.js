@@ -166,7 +166,6 @@ describe("calls", () => {
     await card.locator('[data-test="pbx"] textarea').first().waitFor();
     assert.equal(await sidewaysScroll(page), 0, "it scrolls sideways");
     await picture(page, "calling-360", { fullPage: true });
-    await page.evaluate(() => localStorage.setItem("language", "ru"));
     await page.setViewportSize({ width: 1440, height: 900 });
     await page.getByRole("combobox", { name: "Language" }).selectOption("ru");
     await card.getByText("Адрес телефонного сервера").first().waitFor();
