@@ -265,3 +265,31 @@ async fn lost_answers_limits_and_a_crash_make_no_call_twice_and_lose_none() {
     world.comes_to_rest().await;
     world.ends_clean().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_customer_says_about_being_called_stands_in_the_chat_and_beside_the_call() {
+    let world = world().await;
+    let reply = json!({ "type": "interactive", "interactive": { "type": "call_permission_reply", "call_permission_reply": {
+        "response": "accept", "is_permanent": false, "expiration_timestamp": 1_796_004_923 } } });
+    world.customer_sends(&lena(), reply);
+    world.operator_sees_text("allows calls for some days").await;
+    let id = world.graph.business_calls(&world.number, &lena());
+    world.graph.end_call(&id, CallEnd::Missed);
+    let calls = world
+        .api
+        .until("calls", |calls| {
+            calls["items"][0]["outcome"] == "unanswered"
+        })
+        .await;
+    let granted = json!({ "state": "granted", "until": "2026-11-30T02:15:23.000Z" });
+    assert_eq!(calls["items"][0]["permission"], granted);
+    let refusal = json!({ "type": "interactive", "interactive": { "type": "call_permission_reply", "call_permission_reply": {
+        "response": "reject" } } });
+    world.customer_sends(&lena(), refusal);
+    let refused = json!({ "state": "refused", "until": null });
+    world
+        .api
+        .until("calls", |calls| calls["items"][0]["permission"] == refused)
+        .await;
+    world.ends_clean().await;
+}

@@ -217,6 +217,36 @@ async fn a_batch_whose_call_was_cut_ends_once_and_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn messages_of_many_chats_whose_calls_were_cut_are_found_in_their_histories() {
+    const PEOPLE: usize = 30;
+    let world = impatient().await;
+    for word in ["first", "second"] {
+        for person in 0..PEOPLE {
+            world.customer_says(&customer(person), &format!("{word} of {person}"));
+        }
+        if word == "first" {
+            quiet(&world).await;
+            let rule = Rule::new(Fault::CutAfter, When::Next(2)).method(SEND);
+            world.portal.faults().apply(rule);
+        }
+    }
+    quiet(&world).await;
+    let chats = world.portal.chats();
+    assert_eq!(chats.len(), PEOPLE);
+    for chat in &chats {
+        let said = written(chat);
+        let (_, person) = said[0].rsplit_once(' ').unwrap();
+        assert_eq!(
+            said,
+            [format!("first of {person}"), format!("second of {person}")]
+        );
+    }
+    let looked = world.portal.counters().calls["imopenlines.session.history.get"];
+    assert!(looked > 0);
+    world.ends_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_send_whose_answer_was_lost_is_settled_by_its_status() {
     // The wait is far longer than the test: only the status can settle it.
     let world = World::start().await;

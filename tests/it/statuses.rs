@@ -142,8 +142,8 @@ async fn statuses_in_every_order_and_doubled_end_the_same() {
         }
     }
     // Whatever was sent is confirmed once; what failed before it was confirmed is left to the portal's red mark.
-    let notes = |chat: &Chat| {
-        let note = |message: &&Message| message.text.contains("Message not delivered.");
+    let notes = |chat: &Chat, words: &str| {
+        let note = |message: &&Message| message.text.contains(words);
         chat.messages.iter().filter(note).count()
     };
     let chat = world.portal.chat(chat.id).unwrap();
@@ -157,12 +157,20 @@ async fn statuses_in_every_order_and_doubled_end_the_same() {
             assert_eq!(confirmed, [json!([message.wamid])], "{order:?}");
         }
     }
-    let failures = cases.iter().filter(|(order, state)| {
+    let corrected = |order: &[&str]| {
         let place = |name| order.iter().position(|one| *one == name);
-        *state == "failed"
-            || place("failed").is_some_and(|failed| Some(failed) < place("delivered"))
-    });
-    assert_eq!(notes(&chat), failures.count());
+        place("failed").is_some_and(|failed| Some(failed) < place("delivered"))
+    };
+    let failures = cases
+        .iter()
+        .filter(|(order, state)| *state == "failed" || corrected(order));
+    assert_eq!(notes(&chat, "Message not delivered."), failures.count());
+    // Who was told that it failed is told that it arrived.
+    let corrections = cases.iter().filter(|(order, _)| corrected(order)).count();
+    assert_eq!(
+        notes(&chat, "has reached the customer after all"),
+        corrections
+    );
     world.graph.faults().off(Fault::WebhookHeld);
     world.ends_clean().await;
 }

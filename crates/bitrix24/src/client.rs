@@ -16,7 +16,7 @@ use url::Url;
 
 pub(crate) use self::answer::chain as error_chain;
 pub use self::answer::{Answer, Time};
-pub use self::batch::{MAX_BATCH, batch_call, read_batch};
+pub use self::batch::{MAX_BATCH, batch_call, read_batch, read_batch_results};
 pub use self::error::{Class, Error, Obstacle};
 use crate::secret::AccessToken;
 

@@ -26,7 +26,7 @@ use crate::{
     translate::{
         from_whatsapp,
         message::Language,
-        notes::Note,
+        notes::{self, Note},
         template::{Filled, Refusal},
     },
 };
@@ -35,8 +35,6 @@ use crate::{
 const ROUND: Duration = Duration::from_secs(5);
 /// What is done in one transaction.
 const PIECE: i64 = 100;
-/// Characters of a message that its note repeats.
-const SHOWN: usize = 60;
 
 /// Code of the error of a message that waited for too long.
 pub const EXPIRED: &str = "WINDOW_CLOSED";
@@ -150,7 +148,7 @@ async fn give_up(app: &App, held: Held, now: Millis) -> Result<(), store::Error>
     let facts = messages::by_id(&app.store, &[held.message]).await?;
     let text = facts.first().map_or("", |facts| facts.text.as_str());
     let note = Note::HeldTooLong {
-        text: shortened(text),
+        text: notes::beginning(text),
     };
     let why = note.text(Language::English);
     let mut tx = app.store.begin().await?;
@@ -174,14 +172,6 @@ async fn give_up(app: &App, held: Held, now: Millis) -> Result<(), store::Error>
     tx.commit().await?;
     app.dispatcher.wake(held.phone, Side::Portal);
     Ok(())
-}
-
-fn shortened(text: &str) -> String {
-    let mut short: String = text.chars().take(SHOWN).collect();
-    if short.len() < text.len() {
-        short.push('…');
-    }
-    short
 }
 
 /// Why a message was not sent as a template.

@@ -4,6 +4,7 @@
 
 use axum::http::Method;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
@@ -108,6 +109,11 @@ impl Stage {
         let world = World::new().await;
         let own = owner(&world, "own", 1).await;
         let foreign = owner(&world, "foreign", 2).await;
+        // What waits for a first try is answered by it.
+        tokio::spawn(crate::calling::worker::run(
+            Arc::clone(&world.app),
+            CancellationToken::new(),
+        ));
         Self {
             world,
             own,

@@ -1,7 +1,9 @@
-//! Real telephone servers: Kamailio shows the faults that our own servers show in the preflight's tests, and carries a call
-//! by the files that are written for it. Ignored unless `tests/lab/run.sh` runs them.
+//! Real telephone servers: Kamailio shows the faults that our own servers show in the preflight's tests, and Asterisk
+//! takes Meta's calls by the files that are written for it. Ignored unless `tests/lab/run.sh` runs them.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
+
+mod asterisk;
 
 use std::{
     fmt::Write as _,
@@ -448,6 +450,11 @@ mod kamailio {
     }
 }
 
+/// Meta's offer with SDES (Meta: Calling, SIP).
+const SDES_OFFER: &str = "v=0\r\no=- 1746659966980 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 3480 RTP/SAVP 111\r\n\
+    c=IN IP4 127.0.0.1\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5\r\n\
+    a=rtpmap:111 opus/48000/2\r\na=ptime:20\r\n";
+
 const META_ROUTES: [&str; 2] = [
     "<sip:wa.meta.vc;transport=tls;lr>",
     "<sip:onevc-sip-proxy.fbinfra.net:8191;transport=tls;lr>",
@@ -544,17 +551,19 @@ impl Meta {
 
     /// Calls, and gives the final answer.
     async fn invite(&mut self) -> String {
-        let routes: String = META_ROUTES.iter().fold(String::new(), |text, route| {
+        self.invite_with(SDES_OFFER, "").await
+    }
+
+    /// Calls with this offer and further lines of the head, and gives the final answer.
+    async fn invite_with(&mut self, offer: &str, more: &str) -> String {
+        let routes: String = META_ROUTES.iter().fold(more.to_owned(), |text, route| {
             text + &format!("Record-Route: {route}\r\n")
         });
-        let body = "v=0\r\no=- 1746659966980 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 3480 RTP/SAVP 111\r\n\
-                    c=IN IP4 127.0.0.1\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5\r\n\
-                    a=rtpmap:111 opus/48000/2\r\na=ptime:20\r\n";
         let (uri, to) = (
             format!("sip:+4915755501234@{HOST};transport=tls"),
             format!("<sip:+4915755501234@{HOST}>"),
         );
-        self.send("INVITE", &uri, &to, &routes, body).await;
+        self.send("INVITE", &uri, &to, &routes, offer).await;
         loop {
             let answer = self.read().await;
             if !answer.starts_with("SIP/2.0 1") {

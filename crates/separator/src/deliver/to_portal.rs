@@ -44,6 +44,8 @@ use crate::{
 
 /// Messages in one call, whatever their measured time.
 const MOST_ITEMS: usize = 200;
+/// Messages that are looked up together, also while calls of messages are kept small.
+const MOST_LOOK_UPS: usize = 100;
 /// A call should end within this, by the measured time of an item.
 const CALL_LENGTH: Duration = Duration::from_secs(15);
 /// Calls under way at once: one of messages, others with a file each or small.
@@ -301,11 +303,7 @@ async fn fly(
     let begun = Instant::now();
     let mut cut = false;
     let outcome = if kind == Kind::LookUp {
-        let mut settled = Vec::new();
-        for row in rows {
-            settled.push(look_up(&app, &instance, &phone, &pace, row).await);
-        }
-        settled
+        look_up(&app, &instance, &phone, &pace, rows).await
     } else if matches!(kind, Kind::Report | Kind::Call) {
         let mut settled = Vec::new();
         for row in rows {

@@ -531,6 +531,9 @@ fn apply_status(work: &mut Work<'_>, receipt: &Receipt, phone: &Phone, status: &
         Some(State::Sent | State::Delivered | State::Read) => {
             work.proven.insert(phone.id);
             work.due.push((Side::Portal, phone.id, facts.id));
+            if before == State::Failed && new_fact {
+                arrived(work, phone, &facts);
+            }
         }
         _ => {}
     }
@@ -580,4 +583,16 @@ fn failed(work: &mut Work<'_>, phone: &Phone, facts: &Facts, status: &Status) {
         conversation: facts.conversation,
     };
     work.note(lane, notes::wrap(&text));
+}
+
+/// Operators were told that it failed: they would send it again.
+fn arrived(work: &mut Work<'_>, phone: &Phone, facts: &Facts) {
+    let note = notes::Note::ArrivedAfterAll {
+        text: notes::beginning(&facts.text),
+    };
+    let lane = Lane {
+        phone: phone.id,
+        conversation: facts.conversation,
+    };
+    work.note(lane, note.markup(work.language(phone)));
 }

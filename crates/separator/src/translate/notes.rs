@@ -90,6 +90,11 @@ pub enum Note {
         /// The most that WhatsApp takes, in bytes.
         limit: u64,
     },
+    /// WhatsApp had said that a message failed, and now that the customer has it.
+    ArrivedAfterAll {
+        /// Its beginning, or its file's name; empty where it has none.
+        text: String,
+    },
     /// Nobody knows whether the first try arrived; the message went a second time.
     SentAgain,
     /// The operator edited a message that the customer has.
@@ -196,6 +201,18 @@ fn push_sentence(note: &mut String, sentence: &str) {
     }
 }
 
+/// Characters of a message that a note about it repeats.
+const SHOWN: usize = 60;
+
+/// The beginning of a message, for a note that says which one it is about.
+pub fn beginning(text: &str) -> String {
+    let mut short: String = text.chars().take(SHOWN).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}
+
 /// A note's text as it is shown in the chat: red, and with nothing in it that is a tag.
 pub fn wrap(text: &str) -> String {
     format!("[color=#ff0000]{}[/color]", markup::disarm(text))
@@ -275,6 +292,18 @@ impl Note {
                     ),
                 )
             }
+            Self::ArrivedAfterAll { text } if text.is_empty() => pick(
+                "A message that WhatsApp had reported as not delivered has reached the customer after all. It need not be sent again.",
+                "Сообщение, которое WhatsApp назвал недоставленным, всё-таки дошло до клиента. Отправлять его снова не нужно.",
+            ),
+            Self::ArrivedAfterAll { text } => pick(
+                &format!(
+                    "“{text}”, which WhatsApp had reported as not delivered, has reached the customer after all. It need not be sent again."
+                ),
+                &format!(
+                    "«{text}»: WhatsApp назвал это сообщение недоставленным, но оно всё-таки дошло до клиента. Отправлять его снова не нужно."
+                ),
+            ),
             Self::SentAgain => pick(
                 "WhatsApp did not say whether the message arrived, so it was sent again. The customer may have it twice.",
                 "WhatsApp не сообщил, дошло ли сообщение, поэтому оно отправлено повторно. У клиента оно может быть дважды.",
@@ -498,6 +527,10 @@ mod tests {
                 name: name(),
                 bytes: 200 << 20,
                 limit: 100 << 20,
+            },
+            Note::ArrivedAfterAll { text: name() },
+            Note::ArrivedAfterAll {
+                text: String::new(),
             },
             Note::SentAgain,
             Note::EditNotPossible,

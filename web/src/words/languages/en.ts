@@ -854,6 +854,7 @@ const en = {
     check: "Check",
     apply: "Apply again",
     stale: "Another address is chosen now; check again",
+    looking: "Looking at the telephone server as Meta would, ten seconds at most…",
     stages: { input: "Entered:", dns: "Name:", tcp: "Connection:", tls: "TLS:", chain: "Certificate:", name: "Its name:", sip: "SIP:", login: "Password:" },
     found: { pass: "good", note: "note", warning: "warning", fault: "fault" },
     nextTry: "Meta did not take it yet. Next try:",

@@ -7,7 +7,7 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{Kind, Planned, Settled, look_up_after};
+use super::{Kind, MOST_LOOK_UPS, Planned, Settled, look_up_after};
 use crate::{
     app::App,
     registry::Phone,
@@ -45,7 +45,8 @@ pub(super) async fn plan(
     for index in 0..phones.len() {
         // Each number is first in turn.
         let phone = phones[(index + turn) % phones.len()];
-        let wanted = limit + busy.len();
+        let looked_at = limit.max(MOST_LOOK_UPS);
+        let wanted = looked_at + busy.len();
         let due = lanes::due(&app.store, phone.id, Side::Portal, now, wanted).await?;
         let held = |priority: i64| {
             // While a call of messages is under way for a line, the next ones gather.
@@ -58,19 +59,23 @@ pub(super) async fn plan(
             .filter(|(_, priority)| {
                 let count = counts.entry(*priority).or_default();
                 *count += 1;
-                *count <= limit
+                *count <= looked_at
             })
             .map(|(lane, _)| lane)
             .collect();
         if due.is_empty() {
             continue;
         }
-        let per_lane = (limit / due.len()).clamp(1, 32);
+        let per_lane = (looked_at / due.len()).clamp(1, 32);
         let rows = lanes::heads(&app.store, Side::Portal, &due, per_lane as i64).await?;
         sort_out(app, phone, rows, now, &mut plans);
     }
     for planned in &mut plans.calls {
-        planned.rows.truncate(limit);
+        let most = match planned.kind {
+            Kind::LookUp => MOST_LOOK_UPS,
+            _ => limit,
+        };
+        planned.rows.truncate(most);
     }
     if plans.calls.is_empty() {
         // Otherwise it is planned anew when the call ends.
@@ -92,25 +97,26 @@ pub(super) async fn plan(
 /// Puts the first rows of each lane into calls. A lane goes on only as long as its rows fit into the same call.
 fn sort_out(app: &App, phone: &Phone, rows: Vec<Claimed>, now: Millis, plans: &mut Plans) {
     let mut together: BTreeMap<Kind, Vec<Claimed>> = BTreeMap::new();
-    let mut current: Option<(Uuid, bool)> = None;
+    // The lane that was looked at last, and the call that its next row may still join.
+    let mut current: Option<(Uuid, Option<Kind>)> = None;
     for row in rows {
-        let goes_on = match current {
-            Some((lane, goes_on)) if lane == row.lane => goes_on,
-            _ => true,
-        };
-        let first = current.is_none_or(|(lane, _)| lane != row.lane);
         let lane = row.lane;
-        if !goes_on {
+        let joins = match current {
+            Some((same, joins)) if same == lane => Some(joins),
+            _ => None,
+        };
+        let first = joins.is_none();
+        if joins == Some(None) {
             continue;
         }
         let fit = fit(app, &row, now);
-        let mut follows = false;
+        let mut follows = None;
         match fit {
-            Fit::Go(Kind::Post) => {
-                follows = true;
-                together.entry(Kind::Post).or_default().push(row);
+            Fit::Go(kind @ (Kind::Post | Kind::LookUp)) if first || joins == Some(Some(kind)) => {
+                follows = Some(kind);
+                together.entry(kind).or_default().push(row);
             }
-            Fit::Go(kind @ (Kind::File | Kind::LookUp | Kind::Report | Kind::Call)) if first => {
+            Fit::Go(kind @ (Kind::File | Kind::Report | Kind::Call)) if first => {
                 plans.calls.push(Planned {
                     phone: phone.clone(),
                     kind,

@@ -1,0 +1,178 @@
+// Calls of a number as a person sets them up: refused by Meta, mended, read back, changed by others; in the panel and
+// inside Bitrix24.
+
+import assert from "node:assert/strict";
+import { after, before, beforeEach, describe, it } from "node:test";
+import { findings, picture, sidewaysScroll, startBrowser, startSandbox } from "./sandbox.js";
+
+/** What the browser writes down when the API refuses, which pages show to the person. */
+const REFUSED = /the server responded with a status of 4\d\d/;
+
+describe("calls", () => {
+  let browser;
+  let sandbox;
+  let base;
+  /** The number of the sandbox. */
+  let phone;
+
+  before(async () => {
+    browser = await startBrowser();
+    sandbox = await startSandbox();
+    base = new URL(sandbox.link).origin;
+    [phone] = (await sandbox.api("GET", "waba/phones")).items;
+    const page = await browser.open(sandbox.link);
+    await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
+  });
+
+  after(async () => {
+    await browser.closePages();
+    const { how, complained } = await sandbox.stop();
+    await browser.close();
+    assert.deepEqual([...new Set(browser.trouble)], [], "the pages did what they must not do");
+    assert.equal(how, 0, "the sandbox did not end well");
+    assert.equal(complained, "", "the sandbox complained");
+  });
+
+  beforeEach(() => browser.closePages());
+
+  /** Has the stand-in for Meta misbehave, or has somebody else change the number's settings there. */
+  async function meta(faults) {
+    const answer = await fetch(`${sandbox.phone}/sandbox/calling`, {
+      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ number: phone.phone_id, ...faults }),
+    });
+    assert.equal(answer.status, 204, await answer.text());
+  }
+
+  const cardOf = (page) => page.locator(`[data-test="calling-${phone.phone}"]`);
+
+  async function open(width = 1440) {
+    const page = await browser.open(`${base}/waba/phones/${phone.id}`, width);
+    const card = cardOf(page);
+    await card.waitFor();
+    return { page, card };
+  }
+
+  it("are enabled, refused by Meta with the reason, mended, and read back", async () => {
+    const { page, card } = await open();
+    await card.getByRole("switch", { name: "Calling", exact: true }).click();
+    await card.getByRole("switch", { name: "SIP", exact: true }).click();
+    await card.getByRole("button", { name: "Save" }).click();
+    await card.getByText(/Address of the telephone server is required/).waitFor();
+    await card.getByLabel("Address of the telephone server").fill("sip.example.invalid");
+    await card.getByLabel("TLS port").fill("65536");
+    await card.getByRole("button", { name: "Save" }).click();
+    await card.getByText(/TLS port must be .*1 to 65535/).waitFor();
+    assert.equal(await card.getByRole("button", { name: "Save anyway" }).count(), 0, "what cannot be used can be saved");
+
+    // The name leads nowhere: the check says so, and does not keep anybody from saving.
+    await meta({ refuse: [[138015, "The messaging limit is below 2000."]] });
+    await card.getByLabel("TLS port").fill("5071");
+    await card.getByRole("button", { name: "Save" }).click();
+    await card.getByText("Calls will not arrive.", { exact: true }).waitFor();
+    await picture(page, "calling-check-1440", { fullPage: true });
+    await card.getByRole("button", { name: "Save anyway" }).click();
+
+    const error = card.locator('[data-test="calling-error"]');
+    await error.getByText(/^138015: .*The messaging limit is below 2000\./).waitFor();
+    await error.getByText(/needs a messaging limit of 2000/).waitFor();
+    assert.match(await error.getByRole("link").getAttribute("href"), /calling\/troubleshooting/);
+    assert.deepEqual(await findings(page), []);
+    await page.reload();
+    await error.getByText(/^138015:/).waitFor();
+    await picture(page, "calling-refused-1440", { fullPage: true });
+
+    await card.getByRole("button", { name: "Apply again" }).click();
+    await card.getByText("Meta has it", { exact: true }).waitFor();
+    assert.equal(await error.count(), 0, "the error stays after Meta took it");
+    await card.getByText("What Meta has").click();
+    const row = card.getByRole("row", { name: /TLS port/ });
+    assert.deepEqual(await row.getByRole("cell").allInnerTexts(), ["5071", "5071"]);
+    assert.ok(browser.forgive(REFUSED) > 0);
+  });
+
+  it("that somebody else changed at Meta are shown as such, and put back only on demand", async () => {
+    const { page, card } = await open();
+    await meta({ elsewhere: { sip: { status: "DISABLED" } } });
+    for (let tries = 0; tries < 100; tries += 1) {
+      if ((await sandbox.api("GET", `waba/phones/${phone.id}`)).calling_status.state === "changed") break;
+      await new Promise((next) => setTimeout(next, 100));
+    }
+    await page.reload();
+    await card.getByText("Somebody changed this at Meta").waitFor();
+    assert.equal(await card.getByRole("switch", { name: "SIP", exact: true }).getAttribute("aria-checked"), "true");
+    await picture(page, "calling-outside-1440", { fullPage: true });
+    await card.getByRole("button", { name: "Apply again" }).click();
+    await card.getByText("Meta has it", { exact: true }).waitFor();
+    assert.equal(await card.getByText("Somebody changed this at Meta").count(), 0);
+  });
+
+  it("come with hours, which are kept as people write them", async () => {
+    const { page, card } = await open();
+    await card.getByRole("combobox", { name: /Call hours/ }).click();
+    await page.getByRole("option", { name: "At these hours" }).click();
+    await card.getByLabel("Time zone").fill("Europe/Berlin");
+    await card.getByLabel("Monday").fill("nine to five");
+    await card.getByRole("button", { name: "Save" }).click();
+    await card.getByText(/Monday must be hours such as/).waitFor();
+    await card.getByLabel("Monday").fill("9:00-13:00, 14:00-18:00");
+    await card.getByRole("button", { name: "Save" }).click();
+    await page.getByText("Saved").first().waitFor();
+    await page.reload();
+    await card.waitFor();
+    assert.equal(await card.getByLabel("Monday").inputValue(), "09:00-13:00, 14:00-18:00");
+    const { call_hours: hours } = await sandbox.api("GET", `waba/phones/${phone.id}`);
+    assert.deepEqual(hours.weekly_operating_hours[1], { day_of_week: "MONDAY", open_time: "1400", close_time: "1800" });
+  });
+
+  it("have files for the telephone server, whose password is shown on demand and on the record", async () => {
+    const { page, card } = await open();
+    await card.getByRole("button", { name: "Telephone server's configuration" }).click();
+    const pbx = card.locator('[data-test="pbx"]');
+    const pjsip = pbx.getByRole("textbox", { name: "asterisk/pjsip.conf" });
+    await pjsip.waitFor();
+    assert.match(await pjsip.inputValue(), /password = \*{8}\n/);
+    await pbx.getByRole("button", { name: "Copy: asterisk/pjsip.conf" }).click();
+    await pbx.getByRole("button", { name: "Copy: asterisk/pjsip.conf" }).getByText("Copied").waitFor();
+    for (const [tab, shows] of [["FreeSWITCH", /sip_profiles/], ["Kamailio", /kamailio\.cfg/], ["Firewall", /firewall\.txt/], ["FreePBX", /Trunk Name/]]) {
+      await pbx.getByRole("tab", { name: tab }).click();
+      await pbx.getByText(shows).first().waitFor();
+    }
+    await pbx.getByRole("tab", { name: "FreePBX" }).press("ArrowLeft");
+    await pbx.getByRole("button", { name: "Show the password" }).click();
+    await pbx.getByRole("button", { name: "Hide the password" }).waitFor();
+    assert.match(await pjsip.inputValue(), /password = PLANTED-sip-password-\d\n/);
+    await picture(page, "calling-pbx-1440", { fullPage: true });
+    const { items } = await sandbox.api("GET", "audit");
+    assert.ok(items.some((line) => line.action === "reveal"), "nobody wrote down that the password was shown");
+    assert.ok(!JSON.stringify(items).includes("PLANTED-sip"), "the password stands in the audit");
+    await pbx.getByRole("button", { name: "Hide the password" }).click();
+    await pbx.getByRole("button", { name: "Show the password" }).waitFor();
+    assert.match(await pjsip.inputValue(), /password = \*{8}\n/);
+    await pbx.getByRole("button", { name: "Adapt the files" }).click();
+    await pbx.getByLabel("Telephone that rings").fill("201");
+    await pbx.getByRole("button", { name: "Write the files" }).click();
+    await page.waitForFunction((name) => document.querySelector(`textarea[aria-label="${name}"]`)?.value.includes("Dial(PJSIP/201"), "asterisk/extensions.conf");
+    const downloading = page.waitForEvent("download");
+    await pbx.getByRole("button", { name: "Download all" }).click();
+    assert.equal((await downloading).suggestedFilename(), `whatsapp-${phone.phone}.tar`);
+    assert.deepEqual(await findings(page), []);
+  });
+
+  it("fit a telephone's screen, in Russian too", async () => {
+    const { page, card } = await open(360);
+    await card.getByRole("button", { name: "Check", exact: true }).click();
+    await card.getByText("Calls will not arrive.", { exact: true }).waitFor();
+    await card.getByRole("button", { name: "Telephone server's configuration" }).click();
+    await card.locator('[data-test="pbx"] textarea').first().waitFor();
+    assert.equal(await sidewaysScroll(page), 0, "it scrolls sideways");
+    await picture(page, "calling-360", { fullPage: true });
+    await page.setViewportSize({ width: 1440, height: 900 });
+    await page.getByRole("combobox", { name: "Language" }).selectOption("ru");
+    await card.getByText("Адрес телефонного сервера").first().waitFor();
+    await page.reload();
+    await card.getByText("Звонки не придут.", { exact: true }).waitFor();
+    assert.deepEqual(await findings(page), []);
+    await picture(page, "calling-ru-1440", { fullPage: true });
+    await page.getByRole("combobox", { name: "Язык" }).selectOption("en");
+  });
+});
