@@ -399,7 +399,7 @@ describe("the pages inside Bitrix24, in a browser that keeps no cookies", () => 
     await inside.getByRole("switch", { name: "Sms service" }).click();
     await inside.getByRole("button", { name: "Connect to this portal" }).click();
     await inside.getByText("connected", { exact: true }).waitFor();
-    await inside.getByText("The state was read back", { exact: true }).waitFor();
+    await inside.getByText("The state was read back").first().waitFor();
     await inside.getByText(/^separator_\d+/).first().waitFor();
     assert.deepEqual(await findings(documentOf(page)), []);
     await picture(page, "frame-linked-1280", { fullPage: true });
