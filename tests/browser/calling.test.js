@@ -175,4 +175,40 @@ describe("calls", () => {
     await picture(page, "calling-ru-1440", { fullPage: true });
     await page.getByRole("combobox", { name: "Язык" }).selectOption("en");
   });
+
+  it("are set up the same way inside Bitrix24", async () => {
+    // A second application of the same portal, one with pages, to which the number moves.
+    const [site] = (await sandbox.api("GET", "sites")).items;
+    const application = await sandbox.api("POST", "bitrix/apps", { site: site.id, name: "With pages" });
+    const portal = await browser.open(`${sandbox.line}/apps.html`);
+    await portal.getByLabel("Your handler path").fill(application.page_handler_url);
+    await portal.getByLabel("Initial installation path").fill(application.page_install_url);
+    await portal.getByRole("button", { name: "Save" }).click();
+    await portal.locator("#client-id").getByText(/./).waitFor();
+    const [clientId, clientSecret] = [await portal.locator("#client-id").innerText(), await portal.locator("#client-secret").innerText()];
+    await sandbox.api("PATCH", `bitrix/apps/${application.id}`, { client_id: clientId, client_secret: clientSecret });
+    await portal.getByRole("link", { name: "Install" }).last().click();
+    const inside = portal.frameLocator("iframe");
+    await inside.getByRole("heading", { name: "WhatsApp numbers" }).waitFor();
+    const instance = (await sandbox.api("GET", "bitrix/instances")).items.find(({ app }) => app === application.id);
+    await sandbox.api("PATCH", `waba/phones/${phone.id}`, { instance: instance.id });
+
+    await portal.goto(`${sandbox.line}/apps.html`);
+    await portal.getByRole("link", { name: "Open", exact: true }).last().click();
+    await inside.locator(`[data-test="number-${phone.phone}"]`).getByRole("button", { name: "Calls" }).click();
+    await inside.getByText("connected", { exact: true }).waitFor();
+    const card = cardOf(inside);
+    await meta({ refuse: [[100, "Param calling.sip is wrong today."]] });
+    await card.getByLabel("TLS port").fill("5072");
+    await card.getByRole("button", { name: "Save" }).click();
+    await card.getByText("Calls will not arrive.", { exact: true }).waitFor();
+    await card.getByRole("button", { name: "Save anyway" }).click();
+    await card.locator('[data-test="calling-error"]').getByText(/^100: .*wrong today/).waitFor();
+    await picture(portal, "calling-frame-1280", { fullPage: true });
+    assert.deepEqual(await findings(portal.frames().find((frame) => frame !== portal.mainFrame())), []);
+    await card.getByRole("button", { name: "Apply again" }).click();
+    await card.getByText("Meta has it", { exact: true }).waitFor();
+    const read = await sandbox.api("GET", `waba/phones/${phone.id}`);
+    assert.deepEqual([read.calling_status.applied.sip_port, read.error], [5072, null]);
+  });
 });
