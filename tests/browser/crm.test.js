@@ -87,6 +87,8 @@ describe("pages inside Bitrix24", () => {
     await frame.getByLabel("Адрес файла в заголовке (документ)").fill("nowhere");
     await frame.getByRole("button", { name: "Отправить", exact: true }).click();
     await frame.getByRole("alert").getByText("Ничего не отправлено").waitFor();
+    assert.match(await frame.getByRole("alert").innerText(), /nowhere/, "it does not name what is wrong");
+    assert.doesNotMatch(await frame.getByRole("alert").innerText(), /must be/, "it is not in the reader's language");
     assert.equal(await value(frame, "Значение для {{1}}").inputValue(), "17");
     assert.equal(await sidewaysScroll(inside), 0, "it scrolls sideways");
     assert.deepEqual(await findings(inside), []);
