@@ -41,6 +41,7 @@ mod readme;
 mod robots;
 mod sms;
 mod statuses;
+mod templates;
 mod tokens;
 mod upgrade;
 mod window;

@@ -65,6 +65,8 @@ export const routes: RouteRecordRaw[] = [
   { path: "/waba/phones", component: () => import("./pages/phones/PhoneList.vue"), meta: menu("waba", PhoneIcon, (w) => w.phones.menu) },
   { path: "/waba/phones/:id", component: () => import("./pages/phones/PhonePage.vue") },
   { path: "/waba/templates", component: () => import("./pages/templates/TemplateList.vue"), meta: menu("waba", TemplateIcon, (w) => w.templates.menu) },
+  { path: "/waba/templates/new", component: () => import("./pages/templates/TemplateEdit.vue") },
+  { path: "/waba/templates/:id/edit", component: () => import("./pages/templates/TemplateEdit.vue") },
   { path: "/waba/templates/:id", component: () => import("./pages/templates/TemplatePage.vue") },
   { path: "/waba/events", component: () => import("./pages/events/EventList.vue"), meta: menu("waba", EventsIcon, (w) => w.events.menu) },
   { path: "/waba/events/:id", component: () => import("./pages/events/EventPage.vue") },

@@ -5,7 +5,7 @@
 //! answered with 200 is repeated. Tests assert on its state ("the customer received …"), a person uses its page at
 //! `/`, and everything that can go wrong has a switch in [`Faults`].
 //!
-//! What is not modelled: calls, flows, groups, the resumable upload, prices of templates, one user id per
+//! What is not modelled: calls, flows, groups, prices of templates, one user id per
 //! portfolio (all accounts here share one).
 //!
 //! ```no_run
@@ -424,6 +424,7 @@ impl Graph {
                 name: format!("Account {waba_id}"),
                 subscribed: std::collections::BTreeMap::new(),
                 templates: templates::samples(),
+                gone: std::collections::BTreeSet::new(),
             });
         if subscribed {
             account.subscribed.insert(Arc::clone(&app_id), None);

@@ -6,6 +6,7 @@ pub mod connect;
 pub mod health;
 pub mod inspect;
 pub mod login;
+pub mod templates;
 pub mod trouble;
 pub mod webhook;
 mod worker;

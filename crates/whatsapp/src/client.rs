@@ -9,6 +9,7 @@ mod answers;
 mod calling;
 mod login;
 mod management;
+mod templates;
 
 use reqwest::header::{HeaderMap, USER_AGENT};
 use reqwest::{RequestBuilder, Response};
@@ -30,6 +31,7 @@ pub use calling::{
 };
 pub use login::Login;
 pub use management::WEBHOOK_FIELDS;
+pub use templates::NewTemplate;
 
 /// Most bytes of an answer that are read; a full page of templates has about one megabyte.
 /// 100 MB over a slow line take longer than a call that only asks.

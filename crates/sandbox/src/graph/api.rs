@@ -151,9 +151,14 @@ async fn answer_or_refuse(
     let bytes = axum::body::to_bytes(body, BODY_LIMIT)
         .await
         .map_err(|_| GraphError::parameter("The request body is too large or was cut off."))?;
-    let parsed = parse_body(&call.headers, &bytes);
+    let parsed = if call.path.contains("/upload:") {
+        Some(Value::Null)
+    } else {
+        parse_body(&call.headers, &bytes)
+    };
     call.body = parsed.clone().unwrap_or_default();
-    log(shared, &call, if parsed.is_some() { &bytes } else { &[] });
+    let shown = parsed.is_some() && !call.path.contains("/upload:");
+    log(shared, &call, if shown { &bytes } else { &[] });
 
     if let Some(response) = strike_early(shared, line, &call).await? {
         return Ok(response);
@@ -332,7 +337,11 @@ async fn answer_at_once(
             media::info(shared, access, call, id)
         }
         ("DELETE", [id]) => media::delete(shared, access, id),
+        ("GET" | "POST", [id]) if id.starts_with("upload:") => {
+            accounts::upload(shared, access, call, id)
+        }
         ("GET", [id]) => accounts::template(shared, access, id),
+        ("POST", [id]) => accounts::edit_template(shared, access, call, id),
         _ => Err(GraphError::invisible(id)),
     }
 }

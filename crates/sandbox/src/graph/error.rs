@@ -56,6 +56,14 @@ impl GraphError {
         Self::new(100, details)
     }
 
+    /// A template is not taken as it is written. Source: Meta: error codes, subcodes 2388xxx.
+    pub(super) fn of_template(subcode: u32, words: &str) -> Self {
+        Self {
+            subcode: Some(subcode),
+            ..Self::parameter(words)
+        }
+    }
+
     pub(super) fn missing(name: &str) -> Self {
         Self::new(131_008, format!("Required parameter is missing: {name}."))
     }
@@ -99,6 +107,9 @@ impl GraphError {
         });
         if let Some(subcode) = self.subcode {
             error["error_subcode"] = subcode.into();
+            if (2_388_000..2_389_000).contains(&subcode) {
+                error["error_user_msg"] = self.details.as_str().into();
+            }
         } else {
             error["error_data"] = json!({"messaging_product": "whatsapp", "details": self.details});
         }

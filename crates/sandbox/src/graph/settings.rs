@@ -170,6 +170,7 @@ impl Settings {
             name: self.business_name.clone(),
             subscribed,
             templates: templates::samples(),
+            gone: std::collections::BTreeSet::new(),
         };
         world.accounts.insert(Arc::clone(&account.id), account);
         let number = Number::new(

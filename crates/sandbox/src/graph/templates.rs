@@ -238,6 +238,49 @@ fn variables(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// Checks how a template is written, as far as Meta has an error of its own for it. Source: Meta: error codes 2388xxx.
+pub(super) fn check_content(components: &Value) -> Result<(), GraphError> {
+    for component in components.as_array().into_iter().flatten() {
+        let text = component["text"].as_str().unwrap_or_default();
+        let length = text.chars().count();
+        let kind = component["type"].as_str().unwrap_or_default();
+        match kind.to_ascii_uppercase().as_str() {
+            "HEADER" if length > 60 => {
+                return Err(GraphError::of_template(
+                    2_388_047,
+                    "The message header can't have more than 60 characters.",
+                ));
+            }
+            "BODY" if length > 1024 => {
+                return Err(GraphError::of_template(
+                    2_388_072,
+                    "The message body can't have more than 1024 characters.",
+                ));
+            }
+            "BODY" if text.starts_with("{{") || text.ends_with("}}") => {
+                return Err(GraphError::of_template(
+                    2_388_299,
+                    "Variables can't be at the start or end of the template.",
+                ));
+            }
+            "BODY" if variables(text).len() * 3 > text.split_whitespace().count() => {
+                return Err(GraphError::of_template(
+                    2_388_293,
+                    "This template has too many variables for its length.",
+                ));
+            }
+            "FOOTER" if length > 60 || text.contains("{{") => {
+                return Err(GraphError::of_template(
+                    2_388_073,
+                    "The message footer can't have variables or more than 60 characters.",
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// The templates that every account has at the start.
 pub(super) fn samples() -> Vec<Template> {
     let body = |text: &str| json!([{"type": "BODY", "text": text}]);

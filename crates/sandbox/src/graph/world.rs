@@ -88,11 +88,22 @@ pub(super) struct Override {
     pub(super) callback: Url,
 }
 
+/// A resumable upload. Source: Meta: resumable upload API.
+pub(super) struct Session {
+    pub(super) app_id: Arc<str>,
+    pub(super) length: u64,
+    pub(super) kind: String,
+    /// What it became when all bytes had come.
+    pub(super) handle: Option<String>,
+}
+
 pub(super) struct Account {
     pub(super) id: Arc<str>,
     pub(super) name: String,
     pub(super) subscribed: BTreeMap<Arc<str>, Option<Override>>,
     pub(super) templates: Vec<Template>,
+    /// Names of deleted templates; they cannot be used for 30 days.
+    pub(super) gone: BTreeSet<String>,
 }
 
 pub(super) struct Number {
@@ -252,6 +263,8 @@ pub struct World {
     pub(super) messages: Vec<Message>,
     by_wamid: HashMap<Arc<str>, usize>,
     pub(super) files: HashMap<Arc<str>, File>,
+    /// Resumable uploads by their session's id.
+    pub(super) uploads: HashMap<String, Session>,
     pub(super) requests: VecDeque<Request>,
     pub(super) log: VecDeque<LogEntry>,
     pub(super) counters: Counters,
@@ -281,6 +294,7 @@ impl World {
             messages: Vec::new(),
             by_wamid: HashMap::new(),
             files: HashMap::new(),
+            uploads: HashMap::new(),
             requests: VecDeque::new(),
             log: VecDeque::new(),
             counters: Counters::default(),

@@ -1,18 +1,24 @@
 //! `waba/templates`: the catalogue of message templates, as Meta has it.
 
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
+use whatsapp::client::NewTemplate;
 
 use super::{
     caller::Caller,
-    fields,
+    fields::{self, Fields, Mode},
     operation::{Call, Described, Field, Operation, Outcome, Parameter, Purpose, Shape},
     page::Page,
     problem::Problem,
     rule::Rule,
     rules,
 };
-use crate::store::templates::{self, Filter, Template};
+use crate::{
+    account::templates::{self as writing, NotWritten},
+    store::templates::{self, Filter, Template},
+    translate::template::limits,
+};
 
 const PATH: &str = "/api/v1/waba/templates";
 const ONE: &str = "/api/v1/waba/templates/{id}";
@@ -88,12 +94,78 @@ const FIELDS: &[Field] = &[
     ),
 ];
 
-pub(super) const OBJECTS: &[Described] = &[Described {
-    name: "Template",
-    purpose: Purpose::Shown,
-    description: "A message template in one language.",
-    fields: FIELDS,
-}];
+const FORMATS: &[&str] = &["POSITIONAL", "NAMED"];
+const CATEGORIES: &[&str] = &["UTILITY", "MARKETING", "AUTHENTICATION"];
+
+const COMPONENTS: Field = Field::required(
+    "components",
+    Shape::Anything,
+    "Header, body, footer and buttons as Meta describes them, with samples. An address in a header's \
+     example.header_handle is fetched and brought to Meta.",
+    "[{\"type\": \"BODY\", \"text\": \"Welcome to our shop.\"}]",
+);
+
+const CATEGORY: Field = Field::required(
+    "category",
+    Shape::OneOf(CATEGORIES),
+    "What it is for. Meta may move it to another category.",
+    "UTILITY",
+);
+
+const NEW_FIELDS: &[Field] = &[
+    Field::required(
+        "account",
+        Shape::Id,
+        "The account that is to have it.",
+        "0199f1c2-4444-7a41-9c55-2f0e8b1d6a90",
+    ),
+    Field::required(
+        "name",
+        Shape::Text,
+        "Its name: lower-case letters, digits and underscores.",
+        "order_ready",
+    ),
+    Field::required("language", Shape::Text, "Its language code.", "en_US"),
+    CATEGORY,
+    Field::optional(
+        "parameter_format",
+        Shape::OneOf(FORMATS),
+        "Whether its variables have numbers or names; POSITIONAL where none is given.",
+        "POSITIONAL",
+    ),
+    COMPONENTS,
+];
+
+const CHANGE_FIELDS: &[Field] = &[
+    Field::optional("category", CATEGORY.shape, CATEGORY.description, "UTILITY"),
+    Field::optional(
+        "components",
+        COMPONENTS.shape,
+        COMPONENTS.description,
+        COMPONENTS.example,
+    ),
+];
+
+pub(super) const OBJECTS: &[Described] = &[
+    Described {
+        name: "Template",
+        purpose: Purpose::Shown,
+        description: "A message template in one language.",
+        fields: FIELDS,
+    },
+    Described {
+        name: "NewTemplate",
+        purpose: Purpose::Sent,
+        description: "A template that is to be made.",
+        fields: NEW_FIELDS,
+    },
+    Described {
+        name: "TemplateChange",
+        purpose: Purpose::Sent,
+        description: "What is to be another of a template.",
+        fields: CHANGE_FIELDS,
+    },
+];
 
 const QUERY: &[Parameter] = &[
     Parameter {
@@ -134,10 +206,39 @@ pub(super) const OPERATIONS: &[Operation] = &[
         })
     },
     Operation {
+        summary: "Make a template",
+        description: "It goes to Meta, whose review takes minutes to a day; a callback tells its end. What Meta refuses is \
+                      told at its field.",
+        refusals: &[409, 502],
+        ..Operation::create(PATH, TAG, "NewTemplate", "Template", Rule::Users, |call| {
+            Box::pin(create(call))
+        })
+    },
+    Operation {
         summary: "Show a template",
         ..Operation::get(ONE, TAG, "Template", Rule::Known, |call| {
             Box::pin(get(call))
         })
+    },
+    Operation {
+        summary: "Change a template",
+        description: "Meta reviews it again, and it cannot be sent meanwhile. Meta takes changes to approved, rejected and \
+                      paused templates; to an approved one once a day, ten times in 30 days.",
+        refusals: &[409, 502],
+        ..Operation::change(
+            ONE,
+            TAG,
+            "TemplateChange",
+            "Template",
+            Rule::Users,
+            |call| Box::pin(change(call)),
+        )
+    },
+    Operation {
+        summary: "Delete a template",
+        description: "In its language, at Meta. Its name cannot be used again for 30 days.",
+        refusals: &[409, 502],
+        ..Operation::delete(ONE, TAG, Rule::Users, |call| Box::pin(delete(call)))
     },
 ];
 
@@ -194,13 +295,170 @@ async fn list(call: Call) -> Outcome {
     Ok(page.of_rows(rows, |template| template.id, show))
 }
 
-async fn get(call: Call) -> Outcome {
+async fn found(call: &Call) -> Result<Template, Problem> {
     let id = call.id(WHAT)?;
     let found = templates::one(&call.app.store, id).await?;
     found
-        .filter(|template| accounts(&call).contains(&template.account))
-        .map(|template| show(&template))
+        .filter(|template| accounts(call).contains(&template.account))
         .ok_or_else(|| Problem::unknown(WHAT))
+}
+
+async fn get(call: Call) -> Outcome {
+    found(&call).await.map(|template| show(&template))
+}
+
+fn components(value: &Value) -> Result<Value, String> {
+    if value.is_array() {
+        Ok(value.clone())
+    } else {
+        Err(format!("must be a list, not {}", fields::kind(value)))
+    }
+}
+
+/// Notes at its place what Meta would refuse.
+fn check(fields: &mut Fields, components: &Value, category: &str, format: &str) {
+    for fault in limits::faults(components, category, format == "NAMED") {
+        fields.error(&field_of(fault.place), fault.message);
+    }
+}
+
+fn field_of(place: &str) -> String {
+    if place.is_empty() {
+        "components".to_owned()
+    } else {
+        format!("components.{place}")
+    }
+}
+
+async fn create(call: Call) -> Outcome {
+    let mut fields = call.fields(NEW_FIELDS, Mode::Create)?;
+    let account = fields.required("account", fields::id);
+    let name = fields.required("name", rules::template_name);
+    let language = fields.required("language", rules::language);
+    let category = fields.required("category", rules::choice(CATEGORIES));
+    let format = fields
+        .optional("parameter_format", rules::choice(FORMATS))
+        .flatten()
+        .unwrap_or_else(|| "POSITIONAL".to_owned());
+    let components = fields.required("components", components);
+    if account.is_some_and(|account| !accounts(&call).contains(&account)) {
+        fields.error("account", "does not exist");
+    }
+    if let (Some(components), Some(category)) = (&components, &category) {
+        check(&mut fields, components, category, &format);
+    }
+    let (Some(account), Some(name), Some(language), Some(category), Some(components)) =
+        (account, name, language, category, components)
+    else {
+        return Err(fields.incomplete());
+    };
+    fields.finish()?;
+    let new = NewTemplate {
+        name,
+        language,
+        category,
+        parameter_format: format,
+        components,
+    };
+    let id = writing::create(&call.app, account, new)
+        .await
+        .map_err(refused)?;
+    let made = templates::one(&call.app.store, id).await?;
+    made.map(|template| show(&template))
+        .ok_or_else(|| Problem::unknown(WHAT))
+}
+
+async fn change(call: Call) -> Outcome {
+    let before = found(&call).await?;
+    let mut fields = call.fields(CHANGE_FIELDS, Mode::Change)?;
+    let category = fields
+        .optional("category", rules::choice(CATEGORIES))
+        .flatten()
+        .filter(|category| *category != before.category);
+    let components = fields.optional("components", components).flatten();
+    if let Some(components) = &components {
+        let category = category.as_deref().unwrap_or(&before.category);
+        check(&mut fields, components, category, &before.parameter_format);
+    }
+    if category.is_some() && before.status == "APPROVED" {
+        fields.error(
+            "category",
+            "of an approved template cannot be changed; make another one",
+        );
+    }
+    fields.finish()?;
+    if !matches!(before.status.as_str(), "APPROVED" | "REJECTED" | "PAUSED") {
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            format!(
+                "the template is {}; Meta takes changes only while it is APPROVED, REJECTED or PAUSED",
+                before.status
+            ),
+        ));
+    }
+    if category.is_some() || components.is_some() {
+        writing::edit(&call.app, &before, category, components)
+            .await
+            .map_err(refused)?;
+    }
+    get(call).await
+}
+
+async fn delete(call: Call) -> Outcome {
+    let template = found(&call).await?;
+    if template.status == "DISABLED" {
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            "Meta has disabled the template, and does not let disabled ones be deleted",
+        ));
+    }
+    writing::delete(&call.app, &template)
+        .await
+        .map_err(refused)?;
+    Ok(Value::Null)
+}
+
+/// The field that an error of Meta about a template belongs to, by its subcode; see Meta, "Error codes".
+fn field_of_error(subcode: Option<i64>) -> Option<&'static str> {
+    Some(match subcode? {
+        2_388_023 | 2_388_024 => "name",
+        2_388_019 => "account",
+        2_388_047 => "components.header",
+        2_388_072 | 2_388_293 | 2_388_299 => "components.body",
+        2_388_073 => "components.footer",
+        2_388_039 | 2_388_040 => "components",
+        _ => return None,
+    })
+}
+
+fn refused(error: NotWritten) -> Problem {
+    match error {
+        NotWritten::UnknownAccount => Problem::unknown(WHAT),
+        NotWritten::NoToken => Problem::field("account", error.to_string()),
+        NotWritten::Sample(why) => Problem::field("components.header", why),
+        NotWritten::Store(error) => error.into(),
+        NotWritten::Meta(whatsapp::Error::Api(api)) => {
+            let said = [&api.user_message, &api.details]
+                .into_iter()
+                .flatten()
+                .next()
+                .unwrap_or(&api.message);
+            let code = api.subcode.or(api.code).unwrap_or_default();
+            let words = format!("is not taken by Meta: {said} ({code})");
+            match field_of_error(api.subcode) {
+                Some(field) => Problem::field(field, words),
+                None if api.code == Some(100) => Problem::field("components", words),
+                None => Problem::new(
+                    StatusCode::BAD_GATEWAY,
+                    format!("Meta did not take it: {said} ({code})"),
+                ),
+            }
+        }
+        NotWritten::Meta(error) => Problem::new(
+            StatusCode::BAD_GATEWAY,
+            format!("Meta did not take it: {error}"),
+        ),
+    }
 }
 
 #[cfg(test)]

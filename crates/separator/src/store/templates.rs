@@ -119,6 +119,66 @@ pub async fn replace(
     listed: &[whatsapp::client::Template],
     asked_at: Millis,
 ) -> Result<(), Error> {
+    let mut tx = store.begin().await?;
+    write(&mut tx, ids, account, listed, asked_at);
+    let listed: HashSet<&str> = listed.iter().map(|template| template.id.as_str()).collect();
+    let known = tx
+        .fetch(
+            "SELECT id, template_id FROM waba_templates WHERE account_id = $1 AND told_at <= $2",
+            &[account.into(), asked_at.0.into()],
+        )
+        .await?;
+    let mut gone = Vec::new();
+    for row in &known {
+        if !listed.contains(row.text("template_id")?.as_str()) {
+            gone.push(Cell::Id(row.id("id")?));
+        }
+    }
+    tx.write_in("DELETE FROM waba_templates WHERE id IN", &gone);
+    tx.commit().await
+}
+
+/// Takes over what Meta says of one template, asked at a moment; gives our id of it.
+pub async fn put(
+    store: &Store,
+    ids: &Ids,
+    account: Uuid,
+    template: &whatsapp::client::Template,
+    asked_at: Millis,
+) -> Result<Option<Uuid>, Error> {
+    let mut tx = store.begin().await?;
+    write(
+        &mut tx,
+        ids,
+        account,
+        std::slice::from_ref(template),
+        asked_at,
+    );
+    tx.commit().await?;
+    let row = store
+        .fetch_optional(
+            "SELECT id FROM waba_templates WHERE account_id = $1 AND template_id = $2",
+            &[account.into(), template.id.as_str().into()],
+        )
+        .await?;
+    row.map(|row| row.id("id")).transpose()
+}
+
+/// Takes a template out of the catalogue: Meta has deleted it.
+pub async fn remove(store: &Store, id: Uuid) -> Result<(), Error> {
+    store
+        .execute("DELETE FROM waba_templates WHERE id = $1", &[id.into()])
+        .await
+        .map(drop)
+}
+
+fn write(
+    tx: &mut Transaction,
+    ids: &Ids,
+    account: Uuid,
+    listed: &[whatsapp::client::Template],
+    asked_at: Millis,
+) {
     let text = |text: &Option<String>, usual: &str| {
         Cell::text(text.clone().unwrap_or_else(|| usual.to_owned()))
     };
@@ -143,7 +203,6 @@ pub async fn replace(
             ]
         })
         .collect();
-    let mut tx = store.begin().await?;
     tx.write_rows(
         "INSERT INTO waba_templates (id, account_id, template_id, name, language, status, category, \
          announced_category, parameter_format, components, quality, reason, told_at, updated_at) VALUES",
@@ -154,21 +213,6 @@ pub async fn replace(
          quality = excluded.quality, reason = excluded.reason, told_at = excluded.told_at, \
          updated_at = excluded.updated_at WHERE waba_templates.told_at <= excluded.told_at",
     );
-    let listed: HashSet<&str> = listed.iter().map(|template| template.id.as_str()).collect();
-    let known = tx
-        .fetch(
-            "SELECT id, template_id FROM waba_templates WHERE account_id = $1 AND told_at <= $2",
-            &[account.into(), asked_at.0.into()],
-        )
-        .await?;
-    let mut gone = Vec::new();
-    for row in &known {
-        if !listed.contains(row.text("template_id")?.as_str()) {
-            gone.push(Cell::Id(row.id("id")?));
-        }
-    }
-    tx.write_in("DELETE FROM waba_templates WHERE id IN", &gone);
-    tx.commit().await
 }
 
 /// Takes over what a callback told at a moment. Gives false where the template is not known or the callback does not

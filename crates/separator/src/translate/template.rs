@@ -6,6 +6,7 @@
 
 mod choose;
 mod fill;
+pub mod limits;
 
 use serde_json::Value;
 use url::Url;

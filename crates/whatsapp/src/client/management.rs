@@ -31,7 +31,7 @@ pub const WEBHOOK_FIELDS: &[&str] = &[
 const PHONE_FIELDS: &str = "id,display_phone_number,verified_name,status,quality_rating,\
     whatsapp_business_manager_messaging_limit,throughput,name_status,code_verification_status,account_mode,\
     platform_type,is_official_business_account,is_pin_enabled,is_on_biz_app,webhook_configuration";
-const TEMPLATE_FIELDS: &str = "id,name,language,status,category,sub_category,parameter_format,components,\
+pub(super) const TEMPLATE_FIELDS: &str = "id,name,language,status,category,sub_category,parameter_format,components,\
     quality_score,rejected_reason,previous_category,correct_category";
 const ACCOUNT_FIELDS: &str =
     "id,name,status,account_review_status,business_verification_status,country,currency";

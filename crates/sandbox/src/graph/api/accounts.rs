@@ -5,8 +5,8 @@ use crate::graph::{
     HandshakeError, Shared, ailments,
     error::GraphError,
     outbox,
-    templates::Template,
-    world::{Override, World},
+    templates::{self, Template},
+    world::{Override, Session, World},
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -189,6 +189,7 @@ pub(super) async fn app(shared: &Shared, access: &Access, call: &Call, rest: &[&
         }
         ("GET", ["subscriptions"]) => Ok(json!({ "data": subscriptions(shared, access) })),
         ("POST", ["subscriptions"]) => subscribe_app(shared, access, call).await,
+        ("POST", ["uploads"]) => begin_upload(shared, access, call),
         _ => Err(unknown_path(call)),
     }
 }
@@ -313,6 +314,7 @@ fn list_templates(shared: &Shared, world: &World, call: &Call, id: &str) -> Valu
     page(shared, call, &all)
 }
 
+/// Makes a template; its review begins. Source: Meta: message templates.
 fn create_template(world: &mut World, call: &Call, id: &str) -> Outcome {
     let text = |name: &str| argument(call, name).ok_or_else(|| GraphError::missing(name));
     let (name, language, category) = (text("name")?, text("language")?, text("category")?);
@@ -327,34 +329,163 @@ fn create_template(world: &mut World, call: &Call, id: &str) -> Outcome {
     if !call.body["components"].is_array() {
         return Err(GraphError::missing("components"));
     }
+    check_samples(world, &call.body["components"])?;
     let template_id = world.new_id().to_string();
     let Some(account) = world.accounts.get_mut(id) else {
         return Err(GraphError::invisible(id));
     };
+    if account.gone.contains(&name) {
+        return Err(GraphError::of_template(
+            2_388_023,
+            "New content can't be added while the existing content of this name is being deleted.",
+        ));
+    }
     if account
         .templates
         .iter()
         .any(|template| template.name == name && template.language == language)
     {
-        return Err(GraphError {
-            subcode: Some(2_388_024),
-            ..GraphError::parameter("There is already content in this language for this template.")
-        });
+        return Err(GraphError::of_template(
+            2_388_024,
+            "There is already content in this language for this template.",
+        ));
     }
+    let parameter_format = argument(call, "parameter_format")
+        .unwrap_or_else(|| "POSITIONAL".to_owned())
+        .to_ascii_uppercase();
+    templates::check_content(&call.body["components"])?;
     account.templates.push(Template {
         id: template_id.clone(),
         name,
         language,
         status: "PENDING".to_owned(),
         category: category.clone(),
-        parameter_format: argument(call, "parameter_format")
-            .unwrap_or_else(|| "POSITIONAL".to_owned())
-            .to_ascii_uppercase(),
+        parameter_format,
         components: call.body["components"].clone(),
         quality: "UNKNOWN".to_owned(),
         reason: "NONE".to_owned(),
     });
     Ok(json!({"id": template_id, "status": "PENDING", "category": category}))
+}
+
+/// The sample of a header's file must be the handle of an upload.
+fn check_samples(world: &World, components: &Value) -> Result<(), GraphError> {
+    for component in components.as_array().into_iter().flatten() {
+        let format = component["format"].as_str().unwrap_or_default();
+        if !["IMAGE", "VIDEO", "GIF", "DOCUMENT"].contains(&format) {
+            continue;
+        }
+        let given = component["example"]["header_handle"][0].as_str();
+        let known = world
+            .uploads
+            .values()
+            .any(|upload| upload.handle.as_deref() == given && given.is_some());
+        if !known {
+            return Err(GraphError::of_template(
+                2_388_273,
+                "The sample of the header is missing or not a handle of an upload.",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Changes a template; it is reviewed again. Source: Meta: edit a message template.
+pub(super) fn edit_template(shared: &Shared, access: &Access, call: &Call, id: &str) -> Outcome {
+    let mut world = shared.world();
+    let components = &call.body["components"];
+    if components.is_array() {
+        check_samples(&world, components)?;
+        templates::check_content(components)?;
+    }
+    let template = world
+        .accounts
+        .values_mut()
+        .filter(|account| access.sees(&account.id))
+        .flat_map(|account| &mut account.templates)
+        .find(|template| template.id == id)
+        .ok_or_else(|| GraphError::invisible(id))?;
+    if !["APPROVED", "REJECTED", "PAUSED"].contains(&template.status.as_str()) {
+        return Err(GraphError::parameter(
+            "Only approved, rejected and paused templates can be edited.",
+        ));
+    }
+    if let Some(category) = argument(call, "category") {
+        if template.status == "APPROVED" {
+            return Err(GraphError::parameter(
+                "The category of an approved template cannot be edited.",
+            ));
+        }
+        template.category = category;
+    }
+    if components.is_array() {
+        template.components = components.clone();
+    }
+    "PENDING".clone_into(&mut template.status);
+    "NONE".clone_into(&mut template.reason);
+    Ok(json!({"success": true}))
+}
+
+/// Begins a resumable upload. Source: Meta: resumable upload API.
+fn begin_upload(shared: &Shared, access: &Access, call: &Call) -> Outcome {
+    let text = |name: &str| argument(call, name).ok_or_else(|| GraphError::missing(name));
+    let length = text("file_length")?
+        .parse()
+        .map_err(|_| GraphError::parameter("file_length must be a number."))?;
+    let kind = text("file_type")?;
+    let known = [
+        "application/pdf",
+        "image/jpeg",
+        "image/jpg",
+        "image/png",
+        "video/mp4",
+    ];
+    if !known.contains(&kind.as_str()) {
+        return Err(GraphError::parameter("file_type is not supported."));
+    }
+    let mut world = shared.world();
+    let session = format!("upload:MTph{}", world.new_id());
+    let upload = Session {
+        app_id: Arc::clone(&access.app_id),
+        length,
+        kind,
+        handle: None,
+    };
+    world.uploads.insert(session.clone(), upload);
+    Ok(json!({"id": format!("{session}?sig=ARZq")}))
+}
+
+/// Takes the bytes of an upload, of which only the length is looked at.
+pub(super) fn upload(shared: &Shared, access: &Access, call: &Call, session: &str) -> Outcome {
+    let header = |name: &str| {
+        let value = call.headers.get(name)?.to_str().ok()?;
+        value.parse::<u64>().ok()
+    };
+    let mut world = shared.world();
+    let handle = format!("4::aW1hZ2U{}", world.new_id());
+    let upload = world
+        .uploads
+        .get_mut(session)
+        .filter(|upload| upload.app_id == access.app_id)
+        .ok_or_else(|| GraphError::invisible(session))?;
+    if call.query.get("sig").map(String::as_str) != Some("ARZq") {
+        return Err(GraphError::parameter(
+            "The signature of the upload is not valid.",
+        ));
+    }
+    if call.method == axum::http::Method::GET {
+        return Ok(json!({"id": session, "file_offset": 0, "file_type": upload.kind}));
+    }
+    if header("file_offset") != Some(0) {
+        return Err(GraphError::missing("file_offset"));
+    }
+    if header("content-length") != Some(upload.length) {
+        return Err(GraphError::parameter(
+            "The file has another length than was said.",
+        ));
+    }
+    upload.handle = Some(handle.clone());
+    Ok(json!({"h": handle}))
 }
 
 fn delete_template(world: &mut World, call: &Call, id: &str) -> Outcome {
@@ -372,6 +503,9 @@ fn delete_template(world: &mut World, call: &Call, id: &str) -> Outcome {
     });
     if account.templates.len() == before {
         return Err(GraphError::parameter("Message template was not found."));
+    }
+    if !account.templates.iter().any(|one| one.name == name) {
+        account.gone.insert(name);
     }
     Ok(json!({"success": true}))
 }
