@@ -337,6 +337,9 @@ async fn answer_at_once(
             media::info(shared, access, call, id)
         }
         ("DELETE", [id]) => media::delete(shared, access, id),
+        ("POST", [app, "uploads"]) if **app == *access.app_id => {
+            accounts::begin_upload(shared, access, call)
+        }
         ("GET" | "POST", [id]) if id.starts_with("upload:") => {
             accounts::upload(shared, access, call, id)
         }

@@ -189,7 +189,6 @@ pub(super) async fn app(shared: &Shared, access: &Access, call: &Call, rest: &[&
         }
         ("GET", ["subscriptions"]) => Ok(json!({ "data": subscriptions(shared, access) })),
         ("POST", ["subscriptions"]) => subscribe_app(shared, access, call).await,
-        ("POST", ["uploads"]) => begin_upload(shared, access, call),
         _ => Err(unknown_path(call)),
     }
 }
@@ -427,7 +426,7 @@ pub(super) fn edit_template(shared: &Shared, access: &Access, call: &Call, id: &
 }
 
 /// Begins a resumable upload. Source: Meta: resumable upload API.
-fn begin_upload(shared: &Shared, access: &Access, call: &Call) -> Outcome {
+pub(super) fn begin_upload(shared: &Shared, access: &Access, call: &Call) -> Outcome {
     let text = |name: &str| argument(call, name).ok_or_else(|| GraphError::missing(name));
     let length = text("file_length")?
         .parse()
