@@ -647,9 +647,10 @@ mod tests {
                         "{verb} {path} {needed}"
                     );
                 }
-                assert_eq!(
-                    path.contains("{id}"),
-                    statuses.iter().any(|status| *status == "404"),
+                // Cards and chats of a portal are not ours: they may be gone without an id of ours in the path.
+                let may_be_gone = statuses.iter().any(|status| *status == "404");
+                assert!(
+                    path.contains("{id}") == may_be_gone || path.contains("/frames/"),
                     "{verb} {path}"
                 );
                 for words in ["summary", "operationId"] {

@@ -40,6 +40,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("/api/v1/sessions", "session"),
     ("/api/v1/session", "own_account"),
     ("/api/v1/messages", "message"),
+    ("/api/v1/frames/messages", "message"),
     ("/api/v1/queue/dead_letters", "dead_letter"),
     ("/api/v1/waba/connections", "connection"),
     ("/api/v1/waba/templates", "template"),
