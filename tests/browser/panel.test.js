@@ -38,7 +38,9 @@ describe("the admin panel", () => {
     await browser.close();
     assert.deepEqual([...new Set(browser.trouble)], [], "the pages did what they must not do");
     assert.equal(how, 0, "the sandbox did not end well");
-    assert.equal(complained, "", "the sandbox complained");
+    // The tokens that the guide's words bring along are none that the stand-in for Meta knows.
+    const rest = complained.split("\n").filter((line) => !/ WARN separator::account::(health|catalogue): /.test(line));
+    assert.deepEqual(rest, [""], "the sandbox complained");
   });
 
   beforeEach(() => browser.closePages());
@@ -166,7 +168,7 @@ describe("the admin panel", () => {
     browser.forgive(/status of 404/);
   });
 
-  it("shows what is wrong at the field, and loses nothing that was typed", async () => {
+  it("shows what is wrong at the field, and loses nothing that was typed", () => browser.watched("field", async () => {
     const page = await open("/waba/apps/new");
     await page.getByLabel("Client id").fill("not digits");
     await page.getByRole("button", { name: "Add", exact: true }).click();
@@ -182,13 +184,15 @@ describe("the admin panel", () => {
     await picture(page, "form-errors-1440", { fullPage: true });
 
     await menu(page, "", "Sites");
+    await page.getByRole("heading", { level: 1, name: "Sites" }).waitFor();
     await page.goBack();
     await page.getByText("This is what you typed before; it is not saved yet.").waitFor();
     assert.equal(await page.getByLabel("Client id").inputValue(), "not digits");
     await page.getByRole("button", { name: "Discard it" }).click();
     assert.equal(await page.getByLabel("Client id").inputValue(), "");
     assert.ok(browser.forgive(REFUSED) > 0);
-  });
+  }));
+
 
   it("asks with the name of the thing before it removes it, and says why it cannot", async () => {
     const page = await open(`/sites/${ids.site}`);
