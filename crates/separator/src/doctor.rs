@@ -20,6 +20,7 @@ mod line;
 mod meta;
 mod meta_app;
 mod number;
+mod orders;
 mod portal;
 mod proof;
 mod queue;

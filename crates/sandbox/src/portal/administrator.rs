@@ -326,6 +326,18 @@ impl Portal {
         });
     }
 
+    /// All SMS providers of applications disappear without anybody being told.
+    pub fn wipe_senders(&self) {
+        self.lock().senders.clear();
+        self.changed(None);
+    }
+
+    /// All robots and workflow actions of applications disappear without anybody being told.
+    pub fn wipe_robots(&self) {
+        self.lock().robots.clear();
+        self.changed(None);
+    }
+
     /// Another vendor's connector, registered and, where a line is given, switched on there.
     pub fn foreign_connector(&self, id: &str, line: Option<i64>) {
         let mut state = self.lock();
