@@ -158,7 +158,10 @@ pub(super) fn steps(seen: &Orders) -> Verdict {
 mod tests {
     use super::*;
 
-    fn seen(providers: Result<Vec<String>, Silence>, steps: Result<Vec<String>, Silence>) -> Orders {
+    fn seen(
+        providers: Result<Vec<String>, Silence>,
+        steps: Result<Vec<String>, Silence>,
+    ) -> Orders {
         Orders {
             wanted: vec![("separator_1".to_owned(), "+491".to_owned())],
             has_numbers: true,
