@@ -44,7 +44,7 @@ use tokio::{sync::Notify, time::error::Elapsed};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use self::verdict::text;
+pub(crate) use self::verdict::text;
 pub use self::{
     proof::Proofs,
     report::Report,
