@@ -469,6 +469,16 @@ impl Portal {
         Ok(())
     }
 
+    /// Other permissions are ticked in a local application's form, and saved; names with commas. Tokens have them from
+    /// now on, and who asks for new tokens is told.
+    pub fn set_scope(&self, client_id: &str, scope: &str) {
+        let granted = scope.split(',').map(str::to_owned).collect();
+        if let Some(app) = self.lock().apps.get_mut(client_id) {
+            app.scope = granted;
+        }
+        self.changed(None);
+    }
+
     /// An employee gets or loses the administrator's rights.
     pub fn set_admin(&self, user: i64, admin: bool) -> Result<(), Refusal> {
         self.lock()

@@ -51,7 +51,10 @@ pub(super) const OPERATIONS: &[Operation] = &[Operation {
 }];
 
 pub(super) fn show(alarm: &Alarm, language: Language) -> Value {
-    let russian = alarm.russian.as_ref().filter(|_| language == Language::Russian);
+    let russian = alarm
+        .russian
+        .as_ref()
+        .filter(|_| language == Language::Russian);
     json!({
         "id": alarm.id,
         "kind": alarm.kind,
@@ -66,7 +69,9 @@ async fn list(call: Call) -> Outcome {
     let page = Page::read(&mut query);
     query.finish()?;
     let rows = browse::alarms(&call.app.store, &call.reach(), page.window()).await?;
-    Ok(page.of_rows(rows, |alarm| alarm.id, |alarm| {
-        show(alarm, call.client.language)
-    }))
+    Ok(page.of_rows(
+        rows,
+        |alarm| alarm.id,
+        |alarm| show(alarm, call.client.language),
+    ))
 }

@@ -83,7 +83,12 @@ mod tests {
 
     #[test]
     fn a_limit_is_said_in_hours_and_minutes() {
-        for (seconds, said) in [(14_400, "4 h"), (5_400, "1 h 30 min"), (600, "10 min"), (5, "5 s")] {
+        for (seconds, said) in [
+            (14_400, "4 h"),
+            (5_400, "1 h 30 min"),
+            (600, "10 min"),
+            (5, "5 s"),
+        ] {
             assert_eq!(readable(Duration::from_secs(seconds)), said);
         }
     }

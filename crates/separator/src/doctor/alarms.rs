@@ -35,7 +35,8 @@ pub(super) async fn follow(app: &App, report: &Report) -> Result<(), store::Erro
                 russian: format!("{}: {}", subject.name, cause(Language::Russian)),
             };
             let (id, subject_id) = (app.ids.next(), &subject.id);
-            let raised = instances::raise_alarm_in_words(&app.store, id, now, &kind, subject_id, &text);
+            let raised =
+                instances::raise_alarm_in_words(&app.store, id, now, &kind, subject_id, &text);
             if raised.await? {
                 tracing::warn!(
                     check = about.id,
