@@ -468,6 +468,7 @@ const en = {
     menu: "Templates",
     title: "Templates",
     lead: "Message templates of the accounts, as Meta has them.",
+    howToSend: "How they are sent",
     name: "Template",
     category: "Category",
     quality: "Quality",
