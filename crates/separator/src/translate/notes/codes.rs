@@ -266,8 +266,12 @@ pub(super) fn file_kind(kind: HeaderKind, language: Language) -> &'static str {
 /// What waits, and how it goes on; `codes` as they stand in the note.
 pub(super) fn held(codes: &[String], language: Language) -> String {
     let (begin, end) = held_words(codes.is_empty(), language);
-    let codes: String = codes.iter().map(|code| format!("\n{code}")).collect();
-    format!("{begin} {end}{codes}")
+    let mut note = format!("{begin} {end}");
+    for code in codes {
+        note.push('\n');
+        note.push_str(code);
+    }
+    note
 }
 
 /// The same in the markup of the chat, where each code is a button: one that needs nothing sends itself, one with places
@@ -278,11 +282,12 @@ pub(super) fn held(codes: &[String], language: Language) -> String {
 /// that a place that draws no buttons shows it as text.
 pub(super) fn held_markup(codes: &[String], language: Language) -> String {
     let (begin, end) = held_words(codes.is_empty(), language);
-    let buttons: String = codes
-        .iter()
-        .map(|code| format!("\n{}", button(code)))
-        .collect();
-    format!("{}{buttons}", wrap(&format!("{begin} {end}")))
+    let mut note = wrap(&format!("{begin} {end}"));
+    for code in codes {
+        note.push('\n');
+        note.push_str(&button(code));
+    }
+    note
 }
 
 fn button(code: &str) -> String {
