@@ -38,7 +38,7 @@ async fn opened() -> (World, Chat) {
 }
 
 /// Files of the world outside; gives its address.
-async fn outside() -> String {
+pub async fn outside() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let pdf = || async {

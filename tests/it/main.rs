@@ -24,6 +24,7 @@ mod connect_meta;
 mod crash;
 mod doctor;
 mod doors;
+mod failures;
 mod frames;
 mod house;
 mod identity;

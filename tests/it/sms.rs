@@ -35,7 +35,8 @@ fn sms(code: &str, to: &str, text: &str) -> SmsToSend {
 }
 
 impl World {
-    async fn sms_is(&self, id: &str, status: &str) {
+    /// Waits until an SMS has a status in the portal.
+    pub async fn sms_is(&self, id: &str, status: &str) {
         let is = |world: &Self| {
             world
                 .portal

@@ -56,7 +56,7 @@ fn confirmations(world: &World, message: i64) -> Vec<Value> {
 }
 
 /// A status as Meta writes it.
-fn status(wamid: &str, status: &str) -> Value {
+pub fn status(wamid: &str, status: &str) -> Value {
     let mut value = json!({
         "id": wamid, "status": status, "timestamp": "1795400200", "recipient_id": "4915755509876",
     });
@@ -70,7 +70,7 @@ fn status(wamid: &str, status: &str) -> Value {
 }
 
 /// All orders of some words.
-fn orders(words: &[&'static str]) -> Vec<Vec<&'static str>> {
+pub fn orders(words: &[&'static str]) -> Vec<Vec<&'static str>> {
     if words.is_empty() {
         return vec![Vec::new()];
     }

@@ -106,10 +106,11 @@ impl Dispatcher {
         }
     }
 
-    /// Tells that a number has something for a side. An optimization: the lanes are looked over anyway.
-    pub fn wake(&self, phone: Uuid, side: Side) {
+    /// Tells that a number, or a portal by itself, has something for a side. An optimization: the lanes are looked over
+    /// anyway.
+    pub fn wake(&self, owner: Uuid, side: Side) {
         // Nobody listens while the program stops; the lanes keep what is due.
-        let _ = self.wakes.send((phone, side));
+        let _ = self.wakes.send((owner, side));
     }
 
     /// The pace of a portal, shared by delivery and everything else that calls it.
@@ -167,15 +168,18 @@ pub async fn run(app: Arc<App>, lease: Lease, stop: CancellationToken) {
             _ = changed.changed() => lanes_due(&app).await,
         };
         let registry = app.directory.snapshot();
-        for (phone, side) in due {
-            let Some(phone) = registry.phones.get(&phone) else {
-                continue;
-            };
-            let destination = match (side, phone.instance_id) {
-                (Side::Meta, _) => Destination::Number(phone.id),
-                (Side::Portal, Some(instance)) => Destination::Portal(instance),
-                // Nobody to deliver to: the lanes wait for the number to be linked.
-                (Side::Portal, None) => continue,
+        for (owner, side) in due {
+            let destination = match (side, registry.phones.get(&owner)) {
+                (Side::Meta, Some(phone)) => Destination::Number(phone.id),
+                (Side::Portal, Some(phone)) => match phone.instance_id {
+                    Some(instance) => Destination::Portal(instance),
+                    // Nobody to deliver to: the lanes wait for the number to be linked.
+                    None => continue,
+                },
+                (Side::Portal, None) if registry.instances.contains_key(&owner) => {
+                    Destination::Portal(owner)
+                }
+                (_, None) => continue,
             };
             // A worker ends only with the program. Where one broke off, another takes its place at the next look.
             if wakes

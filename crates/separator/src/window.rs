@@ -61,8 +61,8 @@ async fn look_around(app: &App) -> Result<(), store::Error> {
     if !released.is_empty() {
         send_on(app, released, now).await?;
     }
-    for phone in orders::answer_late(&app.store, now, PIECE, &app.ids).await? {
-        app.dispatcher.wake(phone, Side::Portal);
+    for portal in orders::answer_late(&app.store, now, PIECE, &app.ids).await? {
+        app.dispatcher.wake(portal, Side::Portal);
     }
     Ok(())
 }

@@ -58,6 +58,8 @@ pub enum Fault {
     EventSwapped,
     /// An event waits ([`Rule::milliseconds`]) before it is sent.
     EventLate,
+    /// A status of an SMS is refused with `ERROR_MESSAGE_NOT_FOUND`: the portal has not written the SMS down yet.
+    SmsUnknown,
     /// An event carries no user token, as when an agent or automation acted.
     EventWithoutUser,
     /// An event is sent as JSON.
@@ -66,7 +68,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault, in the order the operator's page shows them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::QueryLimitExceeded,
         Self::OverloadLimit,
         Self::OperationTimeLimit,
@@ -87,6 +89,7 @@ impl Fault {
         Self::EventDuplicated,
         Self::EventSwapped,
         Self::EventLate,
+        Self::SmsUnknown,
         Self::EventWithoutUser,
         Self::EventJson,
     ];
@@ -114,6 +117,7 @@ impl Fault {
             Self::EventDuplicated => "Events sent twice",
             Self::EventSwapped => "Events out of order",
             Self::EventLate => "Events late",
+            Self::SmsUnknown => "SMS not written down yet",
             Self::EventWithoutUser => "Events without a user token",
             Self::EventJson => "Events as JSON",
         }

@@ -332,6 +332,15 @@ impl Portal {
                 "Internal server error",
             ));
         }
+        if method == "messageservice.message.status.update"
+            && faults.strikes(Fault::SmsUnknown, method, chats)
+        {
+            return Err(Failure::new(
+                400,
+                "ERROR_MESSAGE_NOT_FOUND",
+                "Message not found!",
+            ));
+        }
         if faults.strikes(Fault::ExpiredToken, method, chats) {
             return Err(expired());
         }

@@ -12,8 +12,12 @@ use crate::{
     app::App,
     portal::{self, CallError},
     registry::Instance,
-    store::lanes::{Claimed, Ending, Report, Task},
+    store::{
+        lanes::{Claimed, Ending, Report, Task},
+        messages::MessageError,
+    },
     time::Millis,
+    translate::{message::Language, notes},
 };
 
 /// A portal writes an SMS down after it has posted it; one that it does not know after this many tries it never will.
@@ -38,7 +42,7 @@ pub(super) async fn tell(app: &Arc<App>, instance: &Instance, pace: &Pace, row: 
     let Task::Report(report) = &row.task else {
         return Told::Settled(Box::new(Settled::new(row, Ending::Done)));
     };
-    let (call, what) = call_for(report);
+    let (call, what) = call_for(report, instance.language);
     match portal::call(app, instance, &call.method, &call.params).await {
         Ok(_) => {
             if pace.works() {
@@ -83,8 +87,22 @@ fn is_about_the_call(code: &str) -> bool {
     .any(|known| known.eq_ignore_ascii_case(code))
 }
 
+/// Why a message failed, as operators read it.
+fn why(failure: &MessageError, language: Language) -> String {
+    match failure.code.parse() {
+        Ok(code) => notes::failure(
+            Some(code),
+            &failure.title,
+            failure.details.as_deref(),
+            language,
+        ),
+        // A word of this program's: the title says everything.
+        Err(_) => failure.title.clone(),
+    }
+}
+
 /// The call and what it tells, in words for the journey.
-fn call_for(report: &Report) -> (Call, String) {
+fn call_for(report: &Report, language: Language) -> (Call, String) {
     match report {
         Report::Sms { code, sms, status } => {
             let what = format!("SMS {sms} is {status}");
@@ -95,7 +113,11 @@ fn call_for(report: &Report) -> (Call, String) {
             message,
             status,
             error,
+            failure,
         } => {
+            let error = failure
+                .as_ref()
+                .map_or_else(|| error.clone(), |failure| why(failure, language));
             let results = json!({ "message_id": message, "status": status, "error": error });
             let log = if error.is_empty() {
                 format!("WhatsApp: {status}")

@@ -25,7 +25,7 @@ use self::{
     call::call,
     judge::{failed_call, give_up},
     look_up::look_up,
-    plan::plan,
+    plan::{Owner, plan},
 };
 use super::{
     outcome,
@@ -53,7 +53,8 @@ const MOST_CALLS: usize = 4;
 
 /// One call to the portal.
 struct Planned {
-    phone: Phone,
+    /// The number; `None` for what belongs to the portal itself, which is only reports.
+    phone: Option<Phone>,
     kind: Kind,
     rows: Vec<Claimed>,
 }
@@ -127,7 +128,11 @@ pub(super) async fn run(
                 // Installed or authorized anew: what waited goes at once.
                 pace.reopen();
             }
-            let phones: Vec<&Phone> = registry.phones_of(instance.id).collect();
+            let owners: Vec<Owner<'_>> = registry
+                .phones_of(instance.id)
+                .map(Owner::Phone)
+                .chain([Owner::Portal(instance.id)])
+                .collect();
             turn = turn.wrapping_add(1);
             let planned = if flights.len() >= MOST_CALLS {
                 Ok(None)
@@ -136,7 +141,7 @@ pub(super) async fn run(
                 again_at = again_at.min(app.clock.now() + wait);
                 Ok(None)
             } else {
-                plan(&app, &phones, &busy, appetite.limit(), turn, &posting)
+                plan(&app, &owners, &busy, appetite.limit(), turn, &posting)
                     .await
                     .map(Some)
             };
@@ -155,7 +160,7 @@ pub(super) async fn run(
                         }
                         busy.extend(planned.rows.iter().map(|row| row.lane));
                         if planned.kind == Kind::Post {
-                            posting.insert(planned.phone.id);
+                            posting.extend(planned.phone.as_ref().map(|phone| phone.id));
                         }
                         flights.push(take_off(&app, &lease, instance, &pace, planned));
                     }
@@ -231,7 +236,8 @@ fn take_off(
     pace: &Arc<Pace>,
     planned: Planned,
 ) -> impl Future<Output = Landed> + use<> {
-    let (phone, kind, rows) = (planned.phone.id, planned.kind, planned.rows.clone());
+    let phone = owner_of(&planned, instance);
+    let (kind, rows) = (planned.kind, planned.rows.clone());
     let task = tokio::spawn(fly(
         Arc::clone(app),
         lease.clone(),
@@ -297,14 +303,13 @@ async fn fly(
     pace: Arc<Pace>,
     planned: Planned,
 ) -> Landed {
+    let owner = owner_of(&planned, &instance);
     let Planned { phone, kind, rows } = planned;
     let lanes: Vec<Uuid> = rows.iter().map(|row| row.lane).collect();
     let items = rows.len();
     let begun = Instant::now();
     let mut cut = false;
-    let outcome = if kind == Kind::LookUp {
-        look_up(&app, &instance, &phone, &pace, rows).await
-    } else if matches!(kind, Kind::Report | Kind::Call) {
+    let outcome = if matches!(kind, Kind::Report | Kind::Call) {
         let mut settled = Vec::new();
         for row in rows {
             let told = if kind == Kind::Report {
@@ -317,34 +322,70 @@ async fn fly(
                 Told::Failed(row, error, why) => {
                     let rows = vec![*row];
                     settled.extend(
-                        failed_call(&app, &instance, &phone, &pace, rows, &error, &why, &mut cut)
-                            .await,
+                        failed_call(
+                            &app,
+                            &instance,
+                            phone.as_ref(),
+                            &pace,
+                            rows,
+                            &error,
+                            &why,
+                            &mut cut,
+                        )
+                        .await,
                     );
                 }
             }
         }
         settled
-    } else {
-        let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-        let now = app.clock.now();
-        match settle::mark_started(&app, ids).await {
-            Ok(()) => call(&app, &instance, &phone, &pace, kind, rows, &mut cut).await,
-            Err(error) => {
-                tracing::error!(%error, "a call could not be marked as started and was not made");
-                rows.into_iter()
-                    .map(|row| Settled::new(row, outcome::wait(now, Duration::from_secs(1))))
-                    .collect()
-            }
+    } else if let Some(phone) = &phone {
+        if kind == Kind::LookUp {
+            look_up(&app, &instance, phone, &pace, rows).await
+        } else {
+            send(&app, &instance, phone, &pace, kind, rows, &mut cut).await
         }
+    } else {
+        let now = app.clock.now();
+        all(rows, |row| {
+            give_up(row, "it belongs to no number and is no report", now)
+        })
     };
     Landed {
-        phone: phone.id,
+        phone: owner,
         kind,
         lanes,
         items,
         took: begun.elapsed(),
         cut,
         outcome,
+    }
+}
+
+/// Whose lanes a call empties: a number's, or the portal's own.
+fn owner_of(planned: &Planned, instance: &Instance) -> Uuid {
+    planned.phone.as_ref().map_or(instance.id, |phone| phone.id)
+}
+
+/// Marks rows as started and makes their call.
+async fn send(
+    app: &Arc<App>,
+    instance: &Instance,
+    phone: &Phone,
+    pace: &Arc<Pace>,
+    kind: Kind,
+    rows: Vec<Claimed>,
+    cut: &mut bool,
+) -> Vec<Settled> {
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+    let now = app.clock.now();
+    match settle::mark_started(app, ids).await {
+        Ok(()) => call(app, instance, phone, pace, kind, rows, cut).await,
+        Err(error) => {
+            tracing::error!(%error, "a call could not be marked as started and was not made");
+            all(rows, |row| {
+                Settled::new(row, outcome::wait(now, Duration::from_secs(1)))
+            })
+        }
     }
 }
 

@@ -172,7 +172,8 @@ pub(crate) fn show(work: &mut Work<'_>, conversation: &Conversation, filled: &Fi
     work.note(conversation.into(), window::shown(filled));
 }
 
-/// Nothing is sent: the message failed, and operators read why in the chat where they are to be `told` there.
+/// Nothing is sent: the message failed, and operators read why in the chat where they are to be `told` there. Gives the
+/// reason in the portal's language, for whoever else asked.
 pub(crate) fn refuse(
     work: &mut Work<'_>,
     phone: &Phone,
@@ -183,6 +184,7 @@ pub(crate) fn refuse(
 ) -> MessageError {
     let note = Note::CodeRefused(refusal);
     let why = note.text(Language::English);
+    let language = work.language(phone);
     let journey = Journey::new().with(work.now, "failed", Some(&why));
     let error = MessageError {
         code: REFUSED.to_owned(),
@@ -199,8 +201,10 @@ pub(crate) fn refuse(
     });
     work.count("code_refused");
     if told {
-        let markup = note.markup(work.language(phone));
-        work.note(conversation.into(), markup);
+        work.note(conversation.into(), note.markup(language));
     }
-    error
+    MessageError {
+        title: note.text(language),
+        ..error
+    }
 }

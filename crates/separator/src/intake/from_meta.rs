@@ -570,7 +570,10 @@ fn learn_recipient(work: &mut Work<'_>, phone: &Phone, facts: &Facts, status: &S
 }
 
 fn failed(work: &mut Work<'_>, phone: &Phone, facts: &Facts, status: &Status) {
-    work.unconfirmed.push(facts.id);
+    if !matches!(facts.origin.as_str(), "sms" | "robot") {
+        // Whoever ordered a message waits for a report in the same place, and for no confirmation.
+        work.unconfirmed.push(facts.id);
+    }
     let error = status.errors.first();
     let text = notes::failure(
         error.and_then(|error| error.code),

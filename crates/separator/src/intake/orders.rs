@@ -27,6 +27,7 @@ use crate::{
     time::Millis,
     translate::{
         code::{self, Code, Malformed},
+        notes::Words,
         template::{Filled, Part, Refusal, Template},
     },
 };
@@ -35,6 +36,26 @@ use crate::{
 const ANSWER_WITHIN: Duration = Duration::from_mins(10);
 /// The same for one that waits until the message is on the customer's phone.
 const DELIVERED_WITHIN: Duration = Duration::from_hours(1);
+
+const NUMBER_GONE: Words = Words {
+    english: "the number that was chosen is not linked to this portal any more: choose another one",
+    russian: "выбранный номер больше не подключён к этому порталу: выберите другой",
+};
+
+const NO_NUMBER: Words = Words {
+    english: "no WhatsApp number is linked to this portal: link one",
+    russian: "к этому порталу не подключён ни один номер WhatsApp: подключите номер",
+};
+
+const SEVERAL_NUMBERS: Words = Words {
+    english: "several WhatsApp numbers are linked to this portal: choose one",
+    russian: "к этому порталу подключено несколько номеров WhatsApp: выберите один",
+};
+
+const NO_RECIPIENT: Words = Words {
+    english: "the recipient is no phone number that WhatsApp could have: write it with its country code",
+    russian: "у получателя нет номера телефона, который мог бы быть в WhatsApp: укажите номер с кодом страны",
+};
 
 /// What an order asks for, as far as it can be told before anything is known of the customer.
 pub(super) struct Asked<'a> {
@@ -100,16 +121,16 @@ pub(super) fn of_robot<'a>(
     registry: &'a Registry,
     instance: Uuid,
     request: &bizproc::Request,
-) -> Result<Asked<'a>, &'static str> {
+) -> Result<Asked<'a>, Words> {
     let phones: Vec<&Phone> = registry.phones_of(instance).collect();
     let phone = match (request.text("number"), phones.as_slice()) {
         (Some(number), phones) => phones
             .iter()
             .find(|phone| phone.id.to_string() == number.trim())
-            .ok_or("the number that was chosen is not linked to this portal any more: choose another one")?,
+            .ok_or(NUMBER_GONE)?,
         (None, [only]) => only,
-        (None, []) => return Err("no WhatsApp number is linked to this portal: link one"),
-        (None, _) => return Err("several WhatsApp numbers are linked to this portal: choose one"),
+        (None, []) => return Err(NO_NUMBER),
+        (None, _) => return Err(SEVERAL_NUMBERS),
     };
     let written = request.text("template").unwrap_or_default();
     let reading = code::parse(&written)
@@ -221,8 +242,7 @@ fn place(
         return;
     };
     let Some(to) = to.filter(|to| !work.registry.is_own_number(to)) else {
-        let why = "the recipient is no phone number that WhatsApp could have: write it with its country code";
-        cannot(work, instance, &order, why);
+        cannot(work, instance, &order, NO_RECIPIENT);
         return;
     };
     let person = work
@@ -354,13 +374,11 @@ fn content(
 }
 
 /// Nothing can be sent, and there is nobody in whose chat it could be said: Bitrix24 is told, and the post is kept.
-fn cannot(work: &mut Work<'_>, instance: &Instance, order: &Order, why: &str) {
-    work.keep(KeptState::NotUnderstood, why.to_owned());
-    let Some(phone) = work.registry.phones_of(instance.id).next() else {
-        return;
-    };
+fn cannot(work: &mut Work<'_>, instance: &Instance, order: &Order, why: Words) {
+    work.keep(KeptState::NotUnderstood, why.english.to_owned());
     let lane = Lane {
-        phone: phone.id,
+        // The portal's own: there may be no number at all.
+        phone: instance.id,
         conversation: work.ids.next(),
     };
     let report = match order {
@@ -373,7 +391,8 @@ fn cannot(work: &mut Work<'_>, instance: &Instance, order: &Order, why: &str) {
             event_token: event_token.clone(),
             message: String::new(),
             status: "failed".to_owned(),
-            error: why.to_owned(),
+            error: why.in_language(instance.language).to_owned(),
+            failure: None,
         },
     };
     work.tell_portal(lane, None, None, Task::Report(report));

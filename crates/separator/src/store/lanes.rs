@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     Cell, Error, Row, Store, Transaction,
-    messages::{self, Journey},
+    messages::{self, Journey, MessageError},
 };
 use crate::{time::Millis, translate::template::HeaderKind};
 
@@ -203,8 +203,11 @@ pub enum Report {
         message: String,
         /// What became of it.
         status: String,
-        /// Why it failed.
+        /// Why it failed, where that is known in words only.
         error: String,
+        /// What Meta or this program said about it, to be put into the portal's language.
+        #[serde(default)]
+        failure: Option<MessageError>,
     },
 }
 

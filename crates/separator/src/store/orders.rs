@@ -100,13 +100,13 @@ pub async fn follow(
     let keys: Vec<Cell> = news.iter().map(|one| Cell::Id(one.message)).collect();
     let rows = tx
         .fetch_in(
-            "SELECT message_id, phone_id, payload FROM orders WHERE message_id IN",
+            "SELECT message_id, instance_id, payload FROM orders WHERE message_id IN",
             &keys,
         )
         .await?;
     let mut tasks = Vec::new();
     for row in rows {
-        let (message, phone) = (row.id("message_id")?, row.id("phone_id")?);
+        let (message, instance) = (row.id("message_id")?, row.id("instance_id")?);
         let order = read_order(&row)?;
         for one in news.iter().filter(|one| one.message == message) {
             let Some((step, report)) = report(&order, one) else {
@@ -119,7 +119,8 @@ pub async fn follow(
                 id: ids.next(),
                 lane: message,
                 side: Side::Portal,
-                phone,
+                // The portal's own: the number may be linked to another one by now, or to none.
+                phone: instance,
                 message: Some(message),
                 media: None,
                 priority: Priority::Confirmation,
@@ -183,25 +184,23 @@ fn report(order: &Order, news: &News) -> Option<(i64, Report)> {
                 Some(State::Failed) => "failed",
                 _ => return None,
             };
-            let error = news.error.as_ref().map(|error| {
-                let words = error.details.as_deref().unwrap_or(&error.title);
-                format!("{} ({})", words, error.code)
-            });
-            Some((ALL_TOLD, robot(event_token, news.message, status, error)))
+            let failure = news.error.clone();
+            Some((ALL_TOLD, robot(event_token, news.message, status, failure)))
         }
     }
 }
 
-fn robot(event_token: &str, message: Uuid, status: &str, error: Option<String>) -> Report {
+fn robot(event_token: &str, message: Uuid, status: &str, failure: Option<MessageError>) -> Report {
     Report::Robot {
         event_token: event_token.to_owned(),
         message: message.to_string(),
         status: status.to_owned(),
-        error: error.unwrap_or_default(),
+        error: String::new(),
+        failure,
     }
 }
 
-/// Answers the orders whose time is over with what is known of their messages; gives the numbers to wake.
+/// Answers the orders whose time is over with what is known of their messages; gives the portals to wake.
 pub async fn answer_late(
     store: &Store,
     now: Millis,
@@ -210,7 +209,7 @@ pub async fn answer_late(
 ) -> Result<Vec<Uuid>, Error> {
     let rows = store
         .fetch(
-            "SELECT o.message_id, o.phone_id, o.payload, m.state FROM orders o \
+            "SELECT o.message_id, o.instance_id, o.payload, m.state FROM orders o \
              LEFT JOIN messages m ON m.id = o.message_id WHERE o.deadline <= $1 ORDER BY o.deadline LIMIT $2",
             &[now.0.into(), limit.into()],
         )
@@ -219,9 +218,9 @@ pub async fn answer_late(
         return Ok(Vec::new());
     }
     let mut tx = store.begin().await?;
-    let (mut tasks, mut phones) = (Vec::new(), Vec::new());
+    let (mut tasks, mut portals) = (Vec::new(), Vec::new());
     for row in &rows {
-        let (message, phone) = (row.id("message_id")?, row.id("phone_id")?);
+        let (message, instance) = (row.id("message_id")?, row.id("instance_id")?);
         let state = row.maybe_text("state")?.unwrap_or_default();
         let Order::Robot { event_token, .. } = read_order(row)? else {
             continue;
@@ -229,12 +228,12 @@ pub async fn answer_late(
         if !tell(&mut tx, message, ALL_TOLD).await? {
             continue;
         }
-        phones.push(phone);
+        portals.push(instance);
         tasks.push(NewTask {
             id: ids.next(),
             lane: message,
             side: Side::Portal,
-            phone,
+            phone: instance,
             message: Some(message),
             media: None,
             priority: Priority::Confirmation,
@@ -245,7 +244,7 @@ pub async fn answer_late(
     }
     super::lanes::enqueue(&mut tx, &tasks);
     tx.commit().await?;
-    Ok(phones)
+    Ok(portals)
 }
 
 #[cfg(test)]

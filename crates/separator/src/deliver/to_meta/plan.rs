@@ -95,7 +95,7 @@ pub(super) fn choose(
             // Whoever fetches the file makes the lane due; should that come before this is written, it is looked at soon.
             waiting.push(Settled::new(
                 row,
-                outcome::wait(now, Duration::from_secs(3)),
+                outcome::wait(now, Duration::from_secs(1)),
             ));
             continue;
         }

@@ -81,7 +81,7 @@ pub(super) async fn call(
         }
         Err(error) => {
             let why = format!("{}: {error}", request.method);
-            failed_call(app, instance, phone, pace, rows, &error, &why, cut).await
+            failed_call(app, instance, Some(phone), pace, rows, &error, &why, cut).await
         }
     };
     stale.extend(settled);

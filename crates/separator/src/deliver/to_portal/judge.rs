@@ -214,7 +214,7 @@ pub(super) fn give_up(row: Claimed, why: &str, now: Millis) -> Settled {
 pub(super) async fn failed_call(
     app: &Arc<App>,
     instance: &Instance,
-    phone: &Phone,
+    phone: Option<&Phone>,
     pace: &Pace,
     rows: Vec<Claimed>,
     error: &CallError,
@@ -296,7 +296,10 @@ pub(super) async fn failed_call(
             })
         }
         Class::Publish => {
-            let mended = portal::publish_now(app, phone.id).await.is_ok();
+            let mended = match phone {
+                Some(phone) => portal::publish_now(app, phone.id).await.is_ok(),
+                None => false,
+            };
             let now = app.clock.now();
             let wait = if mended {
                 Duration::from_millis(100)

@@ -21,6 +21,30 @@ use crate::{
 /// Whoever fetches a file makes its lane due; should that come before the lane is put off, it is looked at soon.
 const LOOK_FOR_FILE: Duration = Duration::from_secs(2);
 
+/// Whose lanes are looked at.
+pub(super) enum Owner<'a> {
+    /// A number.
+    Phone(&'a Phone),
+    /// The portal: what it is told of its own orders, whichever number they were for.
+    Portal(Uuid),
+}
+
+impl Owner<'_> {
+    fn id(&self) -> Uuid {
+        match self {
+            Self::Phone(phone) => phone.id,
+            Self::Portal(instance) => *instance,
+        }
+    }
+
+    fn phone(&self) -> Option<&Phone> {
+        match self {
+            Self::Phone(phone) => Some(phone),
+            Self::Portal(_) => None,
+        }
+    }
+}
+
 pub(super) struct Plans {
     pub(super) calls: Vec<Planned>,
     pub(super) waiting: Vec<Settled>,
@@ -30,7 +54,7 @@ pub(super) struct Plans {
 /// What could be called now, most urgent first.
 pub(super) async fn plan(
     app: &App,
-    phones: &[&Phone],
+    owners: &[Owner<'_>],
     busy: &HashSet<Uuid>,
     limit: usize,
     turn: usize,
@@ -42,15 +66,15 @@ pub(super) async fn plan(
         waiting: Vec::new(),
         next_due: Millis(i64::MAX),
     };
-    for index in 0..phones.len() {
+    for index in 0..owners.len() {
         // Each number is first in turn.
-        let phone = phones[(index + turn) % phones.len()];
+        let owner = &owners[(index + turn) % owners.len()];
         let looked_at = limit.max(MOST_LOOK_UPS);
         let wanted = looked_at + busy.len();
-        let due = lanes::due(&app.store, phone.id, Side::Portal, now, wanted).await?;
+        let due = lanes::due(&app.store, owner.id(), Side::Portal, now, wanted).await?;
         let held = |priority: i64| {
             // While a call of messages is under way for a line, the next ones gather.
-            posting.contains(&phone.id) && priority != Priority::Confirmation.as_number()
+            posting.contains(&owner.id()) && priority != Priority::Confirmation.as_number()
         };
         let mut counts: BTreeMap<i64, usize> = BTreeMap::new();
         let due: Vec<Uuid> = due
@@ -68,7 +92,7 @@ pub(super) async fn plan(
         }
         let per_lane = (looked_at / due.len()).clamp(1, 32);
         let rows = lanes::heads(&app.store, Side::Portal, &due, per_lane as i64).await?;
-        sort_out(app, phone, rows, now, &mut plans);
+        sort_out(app, owner, rows, now, &mut plans);
     }
     for planned in &mut plans.calls {
         let most = match planned.kind {
@@ -79,8 +103,8 @@ pub(super) async fn plan(
     }
     if plans.calls.is_empty() {
         // Otherwise it is planned anew when the call ends.
-        for phone in phones {
-            if let Some(due) = lanes::next_due(&app.store, phone.id, Side::Portal, now).await? {
+        for owner in owners {
+            if let Some(due) = lanes::next_due(&app.store, owner.id(), Side::Portal, now).await? {
                 plans.next_due = plans.next_due.min(due);
             }
         }
@@ -95,7 +119,7 @@ pub(super) async fn plan(
 }
 
 /// Puts the first rows of each lane into calls. A lane goes on only as long as its rows fit into the same call.
-fn sort_out(app: &App, phone: &Phone, rows: Vec<Claimed>, now: Millis, plans: &mut Plans) {
+fn sort_out(app: &App, owner: &Owner<'_>, rows: Vec<Claimed>, now: Millis, plans: &mut Plans) {
     let mut together: BTreeMap<Kind, Vec<Claimed>> = BTreeMap::new();
     // The lane that was looked at last, and the call that its next row may still join.
     let mut current: Option<(Uuid, Option<Kind>)> = None;
@@ -118,7 +142,7 @@ fn sort_out(app: &App, phone: &Phone, rows: Vec<Claimed>, now: Millis, plans: &m
             }
             Fit::Go(kind @ (Kind::File | Kind::Report | Kind::Call)) if first => {
                 plans.calls.push(Planned {
-                    phone: phone.clone(),
+                    phone: owner.phone().cloned(),
                     kind,
                     rows: vec![row],
                 });
@@ -143,7 +167,7 @@ fn sort_out(app: &App, phone: &Phone, rows: Vec<Claimed>, now: Millis, plans: &m
     }
     for (kind, rows) in together {
         plans.calls.push(Planned {
-            phone: phone.clone(),
+            phone: owner.phone().cloned(),
             kind,
             rows,
         });
