@@ -29,7 +29,7 @@ struct Arguments {
     /// One short round of everything: shows that it works, not how fast it is.
     #[arg(long)]
     quick: bool,
-    /// Only this benchmark: doors, latency, flood, limited, portals, memory, store.
+    /// Only this benchmark: doors, latency, flood, limited, portals, memory, store, templates.
     #[arg(long)]
     only: Option<String>,
     /// Rounds; the median counts.
@@ -71,7 +71,7 @@ type Rows<'a> = Pin<Box<dyn Future<Output = anyhow::Result<Vec<Row>>> + 'a>>;
 /// A benchmark: its name and how it is run.
 type Scenario = (&'static str, for<'a> fn(&'a Bench) -> Rows<'a>);
 
-const SCENARIOS: [Scenario; 7] = [
+const SCENARIOS: [Scenario; 8] = [
     ("doors", |bench| Box::pin(scenario::doors::run(bench))),
     ("latency", |bench| Box::pin(scenario::latency::run(bench))),
     ("flood", |bench| Box::pin(scenario::flood::run(bench))),
@@ -81,6 +81,9 @@ const SCENARIOS: [Scenario; 7] = [
     ("portals", |bench| Box::pin(scenario::portals::run(bench))),
     ("memory", |bench| Box::pin(scenario::memory::run(bench))),
     ("store", |bench| Box::pin(scenario::store::run(bench))),
+    ("templates", |bench| {
+        Box::pin(scenario::templates::run(bench))
+    }),
 ];
 
 #[tokio::main]

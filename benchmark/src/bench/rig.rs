@@ -58,6 +58,21 @@ pub(crate) struct Line {
     pub(crate) phone: String,
 }
 
+/// Sends templates through one number.
+pub(crate) struct Sender {
+    api: Api,
+    path: String,
+}
+
+impl Sender {
+    /// Asks for a template by its code.
+    pub(crate) async fn send(&self, to: &str, code: &str) -> anyhow::Result<()> {
+        let body = json!({ "to": to, "shortcode": code });
+        self.api.create(&self.path, body).await?;
+        Ok(())
+    }
+}
+
 /// All of it.
 pub(crate) struct Rig {
     pub(crate) graph: Graph,
@@ -214,6 +229,21 @@ impl Rig {
                 bail!("{waiting} numbers were not connected, such as {one:?}");
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Fetches the account's templates from Meta.
+    pub(crate) async fn synchronise(&self) -> anyhow::Result<()> {
+        let path = format!("waba/accounts/{}/sync", self.account);
+        self.api.create(&path, json!({})).await?;
+        Ok(())
+    }
+
+    /// Sends through a number by the API.
+    pub(crate) fn sender(&self, line: &Line) -> Sender {
+        Sender {
+            api: self.api.clone(),
+            path: format!("waba/phones/{}/messages", line.phone),
         }
     }
 

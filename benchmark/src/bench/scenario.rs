@@ -6,6 +6,7 @@ pub(crate) mod latency;
 pub(crate) mod memory;
 pub(crate) mod portals;
 pub(crate) mod store;
+pub(crate) mod templates;
 
 use std::time::{Duration, Instant};
 

@@ -301,6 +301,64 @@ mod tests {
         assert!(matches!(&reply.parts[..], [Part::File(file)] if file.url.is_empty()));
     }
 
+    /// Whether a line is a code for anybody who reads it, told by other means than the parser's.
+    fn is_a_code(line: &str) -> bool {
+        let bare = line
+            .trim_matches(|character: char| character.is_whitespace() || "*_~`".contains(character))
+            .to_ascii_lowercase();
+        ["template-", "template+", "interactive+"]
+            .iter()
+            .filter_map(|prefix| bare.strip_prefix(prefix))
+            .any(|rest| {
+                let name = rest.split('+').next().unwrap_or_default();
+                !name.is_empty()
+                    && name
+                        .bytes()
+                        .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+            })
+    }
+
+    /// What operators make of codes: with signatures, tags, other words and line breaks around them, and cut anywhere.
+    fn near_a_code() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            Just("[b]Klaus Weber:[/b] [br]"),
+            Just("template-"),
+            Just("Template+"),
+            Just("interactive+"),
+            Just("hello_world"),
+            Just("+en_US"),
+            Just("+"),
+            Just("|"),
+            Just("\\"),
+            Just(" "),
+            Just("\n"),
+            Just("[br]"),
+            Just("[b]"),
+            Just("[/b]"),
+            Just("[send=template-x]"),
+            Just("[/send]"),
+            Just("[color=#ff0000]"),
+            Just("[/color]"),
+            Just("file_link:https://a.example/a.pdf"),
+            Just("Guten Tag"),
+            Just("{{1}}"),
+        ];
+        prop::collection::vec(piece, 0..10).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_of_a_code_is_ever_a_text_for_the_customer(text in near_a_code()) {
+            let message = message(&text, Vec::new());
+            // What is a code, or only begins like one, is answered with a note; the rest has no line that is one.
+            if code(&message).is_none() {
+                for line in whatsapp_text(&text).lines() {
+                    prop_assert!(!is_a_code(line), "{text:?} gives {line:?}");
+                }
+            }
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(128))]
 
