@@ -29,6 +29,7 @@ mod house;
 mod identity;
 mod inbound;
 mod install;
+mod interactive;
 mod interleavings;
 mod lifecycle;
 mod limits;

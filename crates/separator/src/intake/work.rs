@@ -123,6 +123,8 @@ pub(crate) struct Work<'a> {
     pub unconfirmed: Vec<Uuid>,
     /// Messages that begin to wait for their customer.
     pub held: Vec<Held>,
+    /// What messages made of stored interactive ones say.
+    pub interactive: Vec<(Uuid, serde_json::Value)>,
     /// Messages that wait no longer.
     pub freed: Vec<Uuid>,
     /// Messages that go back to where they were before they were sent.
@@ -168,6 +170,7 @@ impl<'a> Work<'a> {
             proven: HashSet::new(),
             unconfirmed: Vec::new(),
             held: Vec::new(),
+            interactive: Vec::new(),
             freed: Vec::new(),
             requeued: Vec::new(),
             closed: Vec::new(),
@@ -647,6 +650,7 @@ impl<'a> Work<'a> {
         self.write_identities(&mut tx);
         store::media::insert(&mut tx, &self.media);
         messages::insert(&mut tx, std::mem::take(&mut self.messages));
+        store::interactive::keep_sent(&mut tx, &self.interactive);
         messages::change(&mut tx, std::mem::take(&mut self.changes));
         self.write_waiting(&mut tx).await?;
         self.write_calls(&mut tx).await?;

@@ -85,7 +85,8 @@ impl Task {
         match self {
             Self::Text { confirm, .. }
             | Self::File { confirm, .. }
-            | Self::Template { confirm, .. } => confirm.as_ref(),
+            | Self::Template { confirm, .. }
+            | Self::Interactive { confirm, .. } => confirm.as_ref(),
             _ => None,
         }
     }
@@ -160,6 +161,14 @@ pub enum Task {
         /// The file of the header: that of the row's media id, or else the one behind its link.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         header: Option<HeaderFile>,
+        /// What to confirm to the portal once this is sent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        confirm: Option<Confirmation>,
+    },
+    /// Meta: an interactive message.
+    Interactive {
+        /// Meta's object.
+        content: serde_json::Value,
         /// What to confirm to the portal once this is sent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         confirm: Option<Confirmation>,
