@@ -4,6 +4,7 @@
 //! and whether Meta would take the result. What does not fit is a [`Refusal`], which the notes put into words.
 //! Sources: Meta, "Message templates: components", "Cloud API: template messages".
 
+mod check;
 mod choose;
 mod fill;
 pub mod limits;
@@ -12,6 +13,7 @@ use serde_json::Value;
 use url::Url;
 
 pub use self::{
+    check::{Unsendable, sendable},
     choose::{Languages, nearest},
     fill::{Place, acceptable, fill_in_order, resolve, value_places},
 };
@@ -388,6 +390,11 @@ pub enum Refusal {
     LocationMissing,
     /// A plain text outside the 24 hours, and no template that could carry it.
     NoWrapper,
+    /// The customer wants no marketing messages.
+    OptedOut {
+        /// The template.
+        name: String,
+    },
     /// There is no stored interactive message of this name.
     NoInteractive {
         /// The name as written.

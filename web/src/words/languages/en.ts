@@ -368,6 +368,7 @@ const en = {
     text: "Message",
     peer: "Customer",
     phone: "Number",
+    waitsUntil: (until: string) => `Waits, until ${until} at most`,
     at: "When",
     type: "Type",
     direction: "Direction",

@@ -369,6 +369,7 @@ const ru: Words = {
     text: "Сообщение",
     peer: "Клиент",
     phone: "Номер",
+    waitsUntil: (until: string) => `Ждёт, самое позднее до ${until}`,
     at: "Когда",
     type: "Вид",
     direction: "Направление",

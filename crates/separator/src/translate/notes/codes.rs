@@ -3,7 +3,7 @@
 use super::super::{
     code::Malformed,
     message::Language,
-    template::{HeaderKind, Part, Refusal},
+    template::{HeaderKind, Part, Refusal, Unsendable},
 };
 
 fn pick(language: Language, english: String, russian: String) -> String {
@@ -151,6 +151,14 @@ pub(super) fn refusal(refusal: &Refusal, language: Language) -> String {
             "more than 24 hours have passed since the customer last wrote, and the number has no template for plain texts. Write a template's code, or ask the administrator to choose a template with one value for such texts.".to_owned(),
             "с последнего сообщения клиента прошло больше 24 часов, а у номера нет шаблона для обычного текста. Напишите код шаблона или попросите администратора выбрать для таких текстов шаблон с одним значением.".to_owned(),
         ),
+        Refusal::OptedOut { name } => (
+            format!(
+                "“{name}” is a marketing template, and the customer has asked WhatsApp for no marketing messages from this number. Write without it, or send a template of another category."
+            ),
+            format!(
+                "«{name}» — рекламный шаблон, а клиент попросил WhatsApp не присылать рекламу с этого номера. Напишите без него или отправьте шаблон другой категории."
+            ),
+        ),
         Refusal::NoInteractive { name } => (
             format!("there is no stored message “{name}”. Check the name with the administrator."),
             format!("сохранённого сообщения «{name}» нет. Уточните название у администратора."),
@@ -277,4 +285,57 @@ pub(super) fn held(codes: &[String], language: Language) -> String {
         )
     };
     format!("{begin} {end}")
+}
+
+/// Why WhatsApp does not take a template that a message was made from.
+pub(super) fn unsendable(why: &Unsendable, language: Language) -> String {
+    let (english, russian) = match why {
+        Unsendable::NotApproved { status } => {
+            let (english, russian) = match status.as_str() {
+                "PAUSED" => (
+                    "WhatsApp has paused it for low quality.",
+                    "WhatsApp приостановил его из-за низкого качества.",
+                ),
+                "REJECTED" => ("WhatsApp has rejected it.", "WhatsApp отклонил его."),
+                "PENDING" | "IN_APPEAL" => ("WhatsApp is reviewing it.", "WhatsApp его проверяет."),
+                "DISABLED" => (
+                    "WhatsApp has disabled it for low quality.",
+                    "WhatsApp отключил его из-за низкого качества.",
+                ),
+                "DELETED" | "PENDING_DELETION" => ("it is being deleted.", "его удаляют."),
+                _ => (
+                    "WhatsApp does not let it be sent.",
+                    "WhatsApp не разрешает его отправлять.",
+                ),
+            };
+            (
+                format!("{english} ({status})"),
+                format!("{russian} ({status})"),
+            )
+        }
+        Unsendable::Changed { shape } => (
+            format!(
+                "it was changed, and the values of this message do not fit any more. It reads now: {shape}."
+            ),
+            format!(
+                "его изменили, и значения этого сообщения больше не подходят. Сейчас он такой: {shape}."
+            ),
+        ),
+        Unsendable::Gone => ("it was deleted.".to_owned(), "его удалили.".to_owned()),
+    };
+    pick(language, english, russian)
+}
+
+/// That a message waits for its template, and what to do.
+pub(super) fn waits(name: &str, of: &str, why: &Unsendable, language: Language) -> String {
+    let reason = unsendable(why, language);
+    pick(
+        language,
+        format!(
+            "Your message from the template “{name}” ({of}) waits: {reason} It is sent by itself as soon as WhatsApp takes the template again, within 24 hours. If it is urgent, send another template."
+        ),
+        format!(
+            "Сообщение по шаблону «{name}» ({of}) ждёт: {reason} Оно уйдёт само, как только WhatsApp снова примет шаблон, в течение 24 часов. Если это срочно, отправьте другой шаблон."
+        ),
+    )
 }
