@@ -87,6 +87,12 @@ async fn what_uses_a_paused_template_waits_the_owner_is_told_and_it_goes_on_in_o
         .set(Fault::Refused(131_056), Times::Always);
     world.operator_says(&chat, "template-delivery_note+en+Lena|A-1");
     world
+        .api
+        .until("messages?direction=outbound", |list| {
+            list["items"].as_array().unwrap().len() == 1
+        })
+        .await;
+    world
         .sends("4915755509876", "template-delivery_note+en+Zweite|A-2")
         .await;
     world
