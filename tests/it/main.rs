@@ -42,6 +42,7 @@ mod readme;
 mod robots;
 mod sms;
 mod statuses;
+mod template_hold;
 mod templates;
 mod tokens;
 mod upgrade;

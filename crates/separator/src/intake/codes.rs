@@ -171,6 +171,7 @@ pub(super) fn reply(
                 phone: phone.id,
                 media,
                 held_at: work.now,
+                why: None,
                 task: made.task(Some(confirm)),
             };
             wrap::outside(work, phone, conversation, vec![held]);

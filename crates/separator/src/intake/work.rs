@@ -24,6 +24,7 @@ use crate::{
         messages::{self, Change, Direction, Facts, Journey, NewMessage, Retold, State},
         orders::{NewOrder, News},
         receipts::{self, Receipt},
+        robot_uses::RobotUse,
     },
     time::Millis,
     translate::message::Language,
@@ -133,6 +134,8 @@ pub(crate) struct Work<'a> {
     pub closed: Vec<Uuid>,
     /// Messages of which Bitrix24 wants to hear.
     pub orders: Vec<NewOrder>,
+    /// What robots sent, for when their templates change.
+    pub robot_uses: Vec<RobotUse>,
     /// What became of messages of which Bitrix24 may want to hear.
     pub news: Vec<News>,
     pub setup: Vec<SetupChange>,
@@ -175,6 +178,7 @@ impl<'a> Work<'a> {
             requeued: Vec::new(),
             closed: Vec::new(),
             orders: Vec::new(),
+            robot_uses: Vec::new(),
             news: Vec::new(),
             setup: Vec::new(),
             meta_news: Vec::new(),
@@ -707,6 +711,7 @@ impl<'a> Work<'a> {
         }
         store::held::insert(tx, &self.held);
         store::orders::insert(tx, &self.orders);
+        store::robot_uses::remember(tx, &self.robot_uses);
         if !self.news.is_empty() {
             let reports = store::orders::follow(tx, &self.news, self.now, self.ids).await?;
             self.tasks.extend(reports);

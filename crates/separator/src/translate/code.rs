@@ -266,9 +266,10 @@ impl fmt::Display for Code {
             .collect();
         let values = values.join("|");
         if self.kind == Kind::Interactive {
-            return match values.is_empty() {
-                true => Ok(()),
-                false => write!(formatter, "|{values}"),
+            return if values.is_empty() {
+                Ok(())
+            } else {
+                write!(formatter, "|{values}")
             };
         }
         match &self.language {

@@ -81,11 +81,9 @@ pub(super) fn same_title(content: &Value) -> Option<String> {
         &action["buttons"],
         |button| &button["reply"]["title"],
     ));
-    let sections = action["sections"].as_array().into_iter().flatten();
+    let mut sections = action["sections"].as_array().into_iter().flatten();
     of_buttons.or_else(|| {
-        sections
-            .filter_map(|section| twice(titles(&section["rows"], |row| &row["title"])))
-            .next()
+        sections.find_map(|section| twice(titles(&section["rows"], |row| &row["title"])))
     })
 }
 

@@ -28,7 +28,7 @@ fn link(url: &str) -> Value {
            "action": {"name": "cta_url", "parameters": {"display_text": "Open", "url": url}}})
 }
 
-fn call(parameters: Value) -> Value {
+fn call(parameters: &Value) -> Value {
     json!({"type": "voice_call", "body": {"text": "?"},
            "action": {"name": "voice_call", "parameters": parameters}})
 }
@@ -61,9 +61,9 @@ fn what_meta_would_refuse_is_told_at_its_field() {
         (buttons(&["Yes", "No", "Later"]), &[]),
         (list(10), &[]),
         (link("https://a.example/{{1}}"), &[]),
-        (call(json!({"display_text": "Call us"})), &[]),
+        (call(&json!({"display_text": "Call us"})), &[]),
         (
-            call(json!({"display_text": "Call us", "ttl_minutes": 43_200, "payload": "p"})),
+            call(&json!({"display_text": "Call us", "ttl_minutes": 43_200, "payload": "p"})),
             &[],
         ),
         (permission(), &[]),
@@ -148,7 +148,7 @@ fn what_meta_would_refuse_is_told_at_its_field() {
             &["action.name"],
         ),
         (
-            call(json!({"display_text": "x", "ttl_minutes": 0})),
+            call(&json!({"display_text": "x", "ttl_minutes": 0})),
             &["action.parameters.ttl_minutes"],
         ),
         (buttons(&["{{name}}"]), &["action.buttons[0].reply.title"]),
