@@ -13,6 +13,7 @@
 )]
 
 mod api;
+mod backup;
 mod bad_input;
 mod both_ways;
 mod calling;

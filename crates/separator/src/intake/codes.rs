@@ -194,6 +194,7 @@ pub(crate) fn refuse(
         state: Some(State::Failed),
         wamid: None,
         error: Some(error.clone()),
+        sent_task: None,
         at: work.now,
         journey,
     });
