@@ -1,12 +1,14 @@
 //! A copy that was taken while the program ran goes on elsewhere.
 
+use std::time::Duration;
+
 use sandbox::{
     graph::{self, Times},
     portal::{Author, Chat, Fault, When},
 };
 use serde_json::json;
 
-use crate::world::{World, lena};
+use crate::world::{Options, PATIENCE, World, lena};
 
 const PDF: &str = "%PDF-1.4\n1 0 obj\n<<>>\nendobj\ntrailer\n<<>>\n%%EOF\n";
 
@@ -20,7 +22,11 @@ fn texts(chat: &Chat, author: Author) -> Vec<&str> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_goes_on_elsewhere_with_what_waited_and_repeats_nothing() {
-    let mut world = World::start().await;
+    let mut options = Options::default();
+    options
+        .variables
+        .insert("SEPARATOR_UNKNOWN_WAIT", "1".to_owned());
+    let mut world = World::with(options).await;
     world.without_limits().await;
     let first = world.customer_says(&lena(), "one");
     let chat = world.operator_sees_text("one").await;
@@ -29,23 +35,37 @@ async fn a_copy_goes_on_elsewhere_with_what_waited_and_repeats_nothing() {
     world.message_is(&first, "delivered").await;
     world.comes_to_rest().await;
 
-    // Something waits in either direction while the copy is taken, a file among it.
+    // Something waits in either direction while the copy is taken, a file among it that is here already.
     world
         .portal
         .faults()
         .set(Fault::InternalServerError, When::Always);
-    world
-        .graph
-        .faults()
-        .set(graph::Fault::ServerError, Times::Always);
     let second = world.customer_says(&lena(), "two");
     let file = world
         .graph
         .media("document", PDF, "application/pdf", None, Some("offer.pdf"));
     let with_file = world.customer_sends(&lena(), file);
-    world.operator_says(&chat, "waits");
     world.message(&second).await;
     world.message(&with_file).await;
+    world
+        .api
+        .until("queue", |queue| queue["depth"].as_i64() >= Some(2))
+        .await;
+    let media = world.server.data_dir().join("media");
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while !media.exists() {
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "{}",
+            world.server.log_tail()
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    world
+        .graph
+        .faults()
+        .set(graph::Fault::ServerError, Times::Always);
+    world.operator_says(&chat, "waits");
     world
         .api
         .until("queue", |queue| queue["depth"].as_i64() >= Some(3))
