@@ -27,6 +27,7 @@ async fn a_copy_goes_on_elsewhere_with_what_waited_and_repeats_nothing() {
         .variables
         .insert("SEPARATOR_UNKNOWN_WAIT", "1".to_owned());
     let mut world = World::with(options).await;
+    world.expect_errors("INTERNAL_SERVER_ERROR");
     world.without_limits().await;
     let first = world.customer_says(&lena(), "one");
     let chat = world.operator_sees_text("one").await;
