@@ -23,6 +23,7 @@ mod commands;
 mod connect_meta;
 mod crash;
 mod doctor;
+mod doctor_calling;
 mod doors;
 mod frames;
 mod house;
