@@ -35,6 +35,7 @@ mod report;
 mod settle;
 pub mod telephony;
 mod template;
+pub(crate) mod template_hold;
 mod to_meta;
 mod to_portal;
 mod window;

@@ -41,6 +41,7 @@ use crate::{
     seal::{KeyError, Sealer},
     settings::{DatabaseUrl, Settings},
     store::{self, Store},
+    template_watch,
     time::Clock,
     users::{attempts::Attempts, links},
     window,
@@ -370,7 +371,9 @@ async fn deliver_with(app: &Arc<App>, lease: Lease, stop: CancellationToken) {
         portal::run(Arc::clone(app), stop.clone()),
         media::run(Arc::clone(app), stop.clone()),
         calling::worker::run(Arc::clone(app), stop.clone()),
+        calling::lost::run(Arc::clone(app), stop.clone()),
         window::run(Arc::clone(app), stop.clone()),
+        template_watch::run(Arc::clone(app), stop.clone()),
         housekeeping::run(Arc::clone(app), stop),
     );
 }

@@ -81,6 +81,9 @@ pub struct SettingsArguments {
     /// Seconds that a file has to arrive before its text goes on
     #[arg(long, value_name = "SECONDS")]
     pub media_wait: Option<String>,
+    /// Seconds after which a call without an end is finished
+    #[arg(long, value_name = "SECONDS")]
+    pub longest_call: Option<String>,
     /// Seconds after which each portal is looked over again
     #[arg(long, value_name = "SECONDS")]
     pub portal_check: Option<String>,
@@ -103,6 +106,7 @@ impl SettingsArguments {
             ("log_format", &self.log_format),
             ("unknown_wait", &self.unknown_wait),
             ("media_wait", &self.media_wait),
+            ("longest_call", &self.longest_call),
             ("portal_check", &self.portal_check),
         ]
         .into_iter()
@@ -144,6 +148,9 @@ pub struct Settings {
     pub unknown_wait: Duration,
     /// How long a file may take to arrive before the text beside it goes on without.
     pub media_wait: Duration,
+    /// How long a call may go on before it is given up that its end will be told. Meta names no longest call (Calling,
+    /// FAQ), so this is ours.
+    pub longest_call: Duration,
     /// How long after it was looked over a portal is looked over again.
     pub portal_check: Duration,
     /// The stand-ins that take the place of Meta and Bitrix24; no setting, the command `sandbox` says it.

@@ -32,6 +32,7 @@ pub mod meta_connections;
 pub mod orders;
 pub mod portals;
 pub mod receipts;
+pub mod robot_uses;
 mod row;
 pub mod sessions;
 pub mod setup;

@@ -40,6 +40,8 @@ pub(super) struct Settled {
     pub alias: Option<(Uuid, String)>,
     /// The message, where it leaves its lane to wait for its customer.
     pub held: Option<Held>,
+    /// The status that Meta says its template has, where it refused it for that.
+    pub refused: Option<&'static str>,
     /// Whether somebody must be called: a message was given up although nobody refused it.
     pub alarm: bool,
 }
@@ -54,6 +56,7 @@ impl Settled {
             chat: None,
             alias: None,
             held: None,
+            refused: None,
             alarm: false,
         }
     }
@@ -268,10 +271,15 @@ async fn write(app: &App, started: &[Uuid], settled: &[Settled]) -> Result<(), s
         .collect();
     messages::change(&mut tx, changes);
     let held: Vec<Held> = settled.iter().filter_map(|one| one.held.clone()).collect();
-    for held in &held {
+    for held in held.iter().filter(|held| held.why.is_none()) {
         conversations::close_window(&mut tx, held.conversation, held.held_at);
     }
     held::insert(&mut tx, &held);
+    for (one, status) in settled.iter().filter_map(|one| Some((one, one.refused?))) {
+        if let Task::Template { name, language, .. } = &one.row.task {
+            store::templates::refused(&mut tx, one.row.phone, name, language, status, now);
+        }
+    }
     let mut endings: Vec<(&Claimed, Ending)> = settled
         .iter()
         .map(|one| (&one.row, one.ending.clone()))

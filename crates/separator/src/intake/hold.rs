@@ -130,6 +130,7 @@ pub(super) fn again(
         media: facts.media,
         held_at: work.now,
         task,
+        why: None,
     });
     if let Some(conversation) = conversation {
         work.note_held(phone, &conversation);

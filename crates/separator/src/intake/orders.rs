@@ -23,6 +23,7 @@ use crate::{
         messages::{Direction, Journey, NewMessage, State},
         orders::{NewOrder, News, Order},
         receipts::Receipt,
+        robot_uses::RobotUse,
     },
     time::Millis,
     translate::{
@@ -181,11 +182,30 @@ pub(super) fn apply_robot(work: &mut Work<'_>, receipt: &Receipt, request: &bizp
             };
             let deadline = Some(receipt.received_at + within);
             let document = request.document.as_deref().unwrap_or("a document");
+            remember(work, instance.id, &asked, document);
             let detail = format!("robot of Bitrix24 for {document}, token verified, on disk");
             place(work, receipt, asked, order, deadline, "robot", &detail);
         }
         Err(why) => cannot(work, instance, &order, why),
     }
+}
+
+/// Remembers what a robot is set to, so that whoever set it up can be told when its template changes.
+fn remember(work: &mut Work<'_>, instance: Uuid, asked: &Asked<'_>, document: &str) {
+    let Body::Code(Ok(code)) = &asked.body else {
+        return;
+    };
+    // `DEAL_123` is a deal; of smart processes (`DYNAMIC_128_4`) the number of the type belongs to it.
+    let kind = document.rsplit_once('_').map_or(document, |(kind, _)| kind);
+    work.robot_uses.push(RobotUse {
+        instance,
+        phone: asked.phone.id,
+        document: kind.chars().take(60).collect(),
+        template: code.name.clone(),
+        language: code.language.clone().unwrap_or_default(),
+        given: i64::try_from(code.values.len()).unwrap_or(i64::MAX),
+        used_at: work.now,
+    });
 }
 
 /// An SMS without a prefix is a code where it begins with the name of a template.

@@ -21,6 +21,7 @@ use crate::{
         messages::{Change, Direction, Facts, Journey, NewMessage, Retold, State},
         orders::{NewOrder, News},
         receipts::Receipt,
+        robot_uses::RobotUse,
     },
     time::Millis,
     translate::message::Language,
@@ -128,6 +129,8 @@ pub(crate) struct Work<'a> {
     pub closed: Vec<Uuid>,
     /// Messages of which Bitrix24 wants to hear.
     pub orders: Vec<NewOrder>,
+    /// What robots sent, for when their templates change.
+    pub robot_uses: Vec<RobotUse>,
     /// What became of messages of which Bitrix24 may want to hear.
     pub news: Vec<News>,
     pub setup: Vec<SetupChange>,
@@ -169,6 +172,7 @@ impl<'a> Work<'a> {
             requeued: Vec::new(),
             closed: Vec::new(),
             orders: Vec::new(),
+            robot_uses: Vec::new(),
             news: Vec::new(),
             setup: Vec::new(),
             meta_news: Vec::new(),

@@ -129,6 +129,7 @@ impl Given {
             log_format: self.value("log_format", "text or json", |text| text.parse().ok())?,
             unknown_wait: self.seconds("unknown_wait", 1, 3600)?,
             media_wait: self.seconds("media_wait", 0, 300)?,
+            longest_call: self.seconds("longest_call", 1, 604_800)?,
             portal_check: self.seconds("portal_check", 1, 86_400)?,
             sandbox: None,
         })

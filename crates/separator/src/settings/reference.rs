@@ -45,7 +45,7 @@ pub fn help() -> String {
     text
 }
 
-static REFERENCE: [SettingDoc; 16] = [
+static REFERENCE: [SettingDoc; 17] = [
     SettingDoc {
         variable: "SEPARATOR_LISTEN",
         key: "listen",
@@ -142,6 +142,13 @@ static REFERENCE: [SettingDoc; 16] = [
         default: "5",
         meaning: "Seconds that a file has to arrive before the text beside it goes on without: 0 \
                   to 300.",
+    },
+    SettingDoc {
+        variable: "SEPARATOR_LONGEST_CALL",
+        key: "longest_call",
+        default: "14400",
+        meaning: "Seconds after which a call whose end WhatsApp never told is finished in the CRM \
+                  with an unknown outcome: 1 to 604800.",
     },
     SettingDoc {
         variable: "SEPARATOR_PORTAL_CHECK",

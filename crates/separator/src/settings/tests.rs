@@ -72,6 +72,7 @@ fn without_anything_set_the_documented_defaults_hold() {
     assert_eq!(settings.log_format, LogFormat::Text);
     assert_eq!(settings.unknown_wait, Duration::from_mins(2));
     assert_eq!(settings.media_wait, Duration::from_secs(5));
+    assert_eq!(settings.longest_call, Duration::from_hours(4));
     assert_eq!(settings.portal_check, Duration::from_mins(10));
 }
 
@@ -146,6 +147,7 @@ fn each_source_can_set_everything() {
         ("log_format", "json"),
         ("unknown_wait", "60"),
         ("media_wait", "0"),
+        ("longest_call", "60"),
         ("portal_check", "60"),
     ];
     let keys: BTreeSet<_> = values.iter().map(|(key, _)| *key).collect();
@@ -204,6 +206,7 @@ fn each_source_can_set_everything() {
         assert_eq!(settings.log_format, LogFormat::Json);
         assert_eq!(settings.unknown_wait, Duration::from_mins(1));
         assert_eq!(settings.media_wait, Duration::ZERO);
+        assert_eq!(settings.longest_call, Duration::from_mins(1));
         assert_eq!(settings.portal_check, Duration::from_mins(1));
     }
 }
@@ -287,6 +290,7 @@ fn unusable_values_are_refused_with_setting_value_and_what_would_be_right() {
         ("log_format", "xml", "text or json"),
         ("unknown_wait", "0", "1 to 3600"),
         ("media_wait", "301", "0 to 300"),
+        ("longest_call", "0", "1 to 604800"),
         ("portal_check", "0", "1 to 86400"),
     ] {
         let doc = reference().iter().find(|doc| doc.key == key).unwrap();

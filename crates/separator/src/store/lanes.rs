@@ -568,6 +568,51 @@ fn read_claimed(row: &Row) -> Result<Claimed, Error> {
     })
 }
 
+/// A template that was not tried yet.
+#[derive(Debug, Clone)]
+pub struct QueuedTemplate {
+    /// The row.
+    pub id: Uuid,
+    /// Its lane.
+    pub lane: Uuid,
+    /// The business number.
+    pub phone: Uuid,
+    /// What is to be sent.
+    pub task: Task,
+}
+
+/// Templates that were not tried yet, behind a row, in order.
+pub async fn templates_behind(
+    store: &Store,
+    after: Uuid,
+    limit: i64,
+) -> Result<Vec<QueuedTemplate>, Error> {
+    // Rows of a task begin with its name; see [`Task`].
+    let rows = store
+        .fetch(
+            "SELECT id, lane, phone_id, payload FROM outbox WHERE side = 'meta' AND started_at IS NULL AND id > $1 \
+             AND payload LIKE '{\"task\":\"template\"%' ORDER BY id LIMIT $2",
+            &[after.into(), limit.into()],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let payload = row.text("payload")?;
+            let task = serde_json::from_str(&payload).map_err(|error| Error::Inconsistent {
+                table: "outbox",
+                column: "payload",
+                why: error.to_string(),
+            })?;
+            Ok(QueuedTemplate {
+                id: row.id("id")?,
+                lane: row.id("lane")?,
+                phone: row.id("phone_id")?,
+                task,
+            })
+        })
+        .collect()
+}
+
 /// Records that tries begin.
 pub fn mark_started(tx: &mut Transaction, rows: &[Uuid], at: Millis) {
     let keys: Vec<Cell> = rows.iter().map(|id| Cell::Id(*id)).collect();

@@ -4,6 +4,7 @@
 //! and whether Meta would take the result. What does not fit is a [`Refusal`], which the notes put into words.
 //! Sources: Meta, "Message templates: components", "Cloud API: template messages".
 
+mod check;
 mod choose;
 mod fill;
 pub mod limits;
@@ -12,6 +13,7 @@ use serde_json::Value;
 use url::Url;
 
 pub use self::{
+    check::{Unsendable, sendable},
     choose::{Languages, nearest},
     fill::{Place, acceptable, fill_in_order, resolve, value_places},
 };
@@ -339,6 +341,13 @@ pub enum Refusal {
         /// Which one, from 1.
         number: usize,
     },
+    /// A value that is still the mark of its place, as a ready code has it.
+    NotFilled {
+        /// Which one, from 1.
+        number: usize,
+        /// The mark, such as `{{1}}`.
+        mark: String,
+    },
     /// A value for a name that the template does not have.
     UnknownValue {
         /// The name as written.
@@ -388,6 +397,11 @@ pub enum Refusal {
     LocationMissing,
     /// A plain text outside the 24 hours, and no template that could carry it.
     NoWrapper,
+    /// The customer wants no marketing messages.
+    OptedOut {
+        /// The template.
+        name: String,
+    },
     /// There is no stored interactive message of this name.
     NoInteractive {
         /// The name as written.

@@ -81,6 +81,7 @@ impl Work<'_> {
         }
         store::held::insert(tx, &self.held);
         store::orders::insert(tx, &self.orders);
+        store::robot_uses::remember(tx, &self.robot_uses);
         if !self.news.is_empty() {
             let reports = store::orders::follow(tx, &self.news, self.now, self.ids).await?;
             self.tasks.extend(reports);

@@ -149,7 +149,7 @@ pub fn fill_in_order(
 }
 
 /// The places of a text without repetitions: named ones as they appear, numbered ones by their number.
-fn marks(text: &str, named: bool) -> Vec<String> {
+pub(super) fn marks(text: &str, named: bool) -> Vec<String> {
     let mut marks: Vec<String> = Vec::new();
     for (mark, _) in places(text) {
         if !marks.iter().any(|known| known == mark) {
@@ -401,7 +401,7 @@ fn named_slot<'a>(
     Ok(None)
 }
 
-fn bare(mark: &str) -> &str {
+pub(super) fn bare(mark: &str) -> &str {
     mark.trim_matches(['{', '}']).trim()
 }
 
@@ -409,6 +409,19 @@ fn checked(number: usize, value: &str) -> Result<String, Refusal> {
     let value = acceptable(value);
     if value.is_empty() {
         return Err(Refusal::EmptyValue { number });
+    }
+    let is_mark = value
+        .strip_prefix("{{")
+        .and_then(|rest| rest.strip_suffix("}}"))
+        .is_some_and(|name| {
+            name.bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b' '))
+        });
+    if is_mark {
+        return Err(Refusal::NotFilled {
+            number,
+            mark: value,
+        });
     }
     Ok(value)
 }
