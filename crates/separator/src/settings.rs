@@ -123,7 +123,7 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Where the database is.
     pub database: DatabaseUrl,
-    /// Keys for secrets at rest, as text that [`seal::parse_key`] accepts; the first one seals.
+    /// Keys for secrets at rest, as text that [`parse_key`](crate::seal::parse_key) accepts; the first one seals.
     /// Without it the key file in the data folder is used.
     pub encryption_key: Option<Vec<Secret>>,
     /// Base of Meta's Graph API.
@@ -140,7 +140,7 @@ pub struct Settings {
     pub trust_proxy: Vec<IpNet>,
     /// Days for which events, media and finished messages are kept, at least 8.
     pub retention_days: u32,
-    /// Filter of the log, accepted by [`logging::check_filter`].
+    /// Filter of the log, accepted by [`check_filter`](crate::logging::check_filter).
     pub log: String,
     /// Format of the log.
     pub log_format: LogFormat,
