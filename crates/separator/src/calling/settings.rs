@@ -708,16 +708,22 @@ impl CallingError {
         Some(words.in_language(language))
     }
 
-    /// As the API shows it.
-    pub fn to_json(&self, language: Language) -> Value {
-        let told = match &self.own {
+    /// The same with what is ours in one language; Meta's words stay Meta's.
+    #[must_use]
+    pub fn told(&self, language: Language) -> Self {
+        match &self.own {
             Some(own) => Self {
                 title: own.title(language).to_owned(),
                 details: Some(own.details(language)),
                 ..self.clone()
             },
             None => self.clone(),
-        };
+        }
+    }
+
+    /// As the API shows it.
+    pub fn to_json(&self, language: Language) -> Value {
+        let told = self.told(language);
         json!({
             "code": self.code.to_string(),
             "subcode": self.subcode.map(|code| code.to_string()),

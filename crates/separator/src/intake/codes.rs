@@ -287,6 +287,7 @@ pub(crate) fn refuse(
         state: Some(State::Failed),
         wamid: None,
         error: Some(error.clone()),
+        sent_task: None,
         at: work.now,
         journey,
     });

@@ -90,6 +90,25 @@ impl Task {
             _ => None,
         }
     }
+
+    /// What another try would send, where the message's own row does not tell it: the row has the text and the file, but
+    /// neither a template nor what is answered. Nothing is confirmed once more.
+    pub fn for_another_try(&self) -> Option<Self> {
+        let mut task = self.clone();
+        match &mut task {
+            Self::Text { context: None, .. }
+            | Self::File {
+                caption: None,
+                context: None,
+                ..
+            } => return None,
+            Self::Text { confirm, .. }
+            | Self::File { confirm, .. }
+            | Self::Template { confirm, .. } => *confirm = None,
+            _ => {}
+        }
+        Some(task)
+    }
 }
 
 /// What is to be done.
@@ -317,6 +336,19 @@ pub(super) fn payload(task: &Task) -> String {
         .expect("a task is made of text, numbers and JSON values, which always serialise")
 }
 
+/// Reads a task as stored in this column.
+pub(super) fn read_payload(
+    text: &str,
+    table: &'static str,
+    column: &'static str,
+) -> Result<Task, Error> {
+    serde_json::from_str(text).map_err(|error| Error::Inconsistent {
+        table,
+        column,
+        why: error.to_string(),
+    })
+}
+
 /// A row of the outbox together with what is needed to deliver it.
 #[derive(Debug, Clone)]
 pub struct Claimed {
@@ -498,11 +530,7 @@ pub async fn heads(
 
 fn read_claimed(row: &Row) -> Result<Claimed, Error> {
     let payload = row.text("payload")?;
-    let task = serde_json::from_str(&payload).map_err(|error| Error::Inconsistent {
-        table: "outbox",
-        column: "payload",
-        why: error.to_string(),
-    })?;
+    let task = read_payload(&payload, "outbox", "payload")?;
     let conversation = match row.maybe_id("conversation_id")? {
         None => None,
         Some(id) => Some(Peer {
@@ -756,11 +784,7 @@ pub async fn replay(
         return Ok(None);
     };
     let payload = row.text("payload")?;
-    let task: Task = serde_json::from_str(&payload).map_err(|error| Error::Inconsistent {
-        table: "dead_letters",
-        column: "payload",
-        why: error.to_string(),
-    })?;
+    let task = read_payload(&payload, "dead_letters", "payload")?;
     let side = Side::parse(&row.text("side")?);
     let phone = row.id("phone_id")?;
     let message = row.maybe_id("message_id")?;
