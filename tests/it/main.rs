@@ -13,6 +13,7 @@
 )]
 
 mod api;
+mod backup;
 mod bad_input;
 mod both_ways;
 mod calling;
@@ -23,6 +24,7 @@ mod commands;
 mod connect_meta;
 mod crash;
 mod doctor;
+mod doctor_calling;
 mod doors;
 mod failures;
 mod frames;
@@ -30,6 +32,7 @@ mod house;
 mod identity;
 mod inbound;
 mod install;
+mod interactive;
 mod interleavings;
 mod lifecycle;
 mod limits;
@@ -42,6 +45,7 @@ mod readme;
 mod robots;
 mod sms;
 mod statuses;
+mod template_hold;
 mod templates;
 mod tokens;
 mod upgrade;

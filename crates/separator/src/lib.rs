@@ -16,6 +16,8 @@ pub mod compose;
 
 pub mod window;
 
+pub mod template_watch;
+
 pub mod portal;
 
 pub mod account;

@@ -41,6 +41,7 @@ use crate::{
     seal::{KeyError, Sealer},
     settings::{DatabaseUrl, Settings},
     store::{self, Store},
+    template_watch,
     time::Clock,
     users::{attempts::Attempts, links},
     window,
@@ -372,6 +373,7 @@ async fn deliver_with(app: &Arc<App>, lease: Lease, stop: CancellationToken) {
         calling::worker::run(Arc::clone(app), stop.clone()),
         calling::lost::run(Arc::clone(app), stop.clone()),
         window::run(Arc::clone(app), stop.clone()),
+        template_watch::run(Arc::clone(app), stop.clone()),
         housekeeping::run(Arc::clone(app), stop),
     );
 }

@@ -20,7 +20,7 @@ use crate::{
         held::{self, Held},
         lanes::{self, NewTask, Priority, Side, Task},
         messages::{self, Change, Journey, MessageError, State},
-        orders,
+        orders::{self, News},
     },
     time::Millis,
     translate::{
@@ -38,6 +38,9 @@ const PIECE: i64 = 100;
 
 /// Code of the error of a message that waited for too long.
 pub const EXPIRED: &str = "WINDOW_CLOSED";
+
+/// The same of a message whose template was not taken for too long.
+pub const TEMPLATE_EXPIRED: &str = "TEMPLATE_UNAVAILABLE";
 
 /// Looks around until told to stop.
 pub async fn run(app: Arc<App>, stop: CancellationToken) {
@@ -99,6 +102,7 @@ fn step(message: Uuid, at: Millis, step: &str, detail: Option<&str>) -> Change {
         state: None,
         wamid: None,
         error: None,
+        sent_task: None,
         at,
         journey: Journey::new().with(at, step, detail),
     }
@@ -147,28 +151,45 @@ async fn give_up(app: &App, held: Held, now: Millis) -> Result<(), store::Error>
         .map_or(Language::English, |instance| instance.language);
     let facts = messages::by_id(&app.store, &[held.message]).await?;
     let text = facts.first().map_or("", |facts| facts.text.as_str());
-    let note = Note::HeldTooLong {
-        text: notes::beginning(text),
+    let note = match (&held.why, held.template()) {
+        (Some(why), Some((name, of))) => Note::TemplateWaitedTooLong {
+            name: name.to_owned(),
+            language: of.to_owned(),
+            why: why.clone(),
+        },
+        _ => Note::HeldTooLong {
+            text: notes::beginning(text),
+        },
     };
     let why = note.text(Language::English);
     let mut tx = app.store.begin().await?;
     if held::take(&mut tx, &[held.message]).await?.is_empty() {
         return Ok(());
     }
+    let code = match held.why {
+        Some(_) => TEMPLATE_EXPIRED,
+        None => EXPIRED,
+    };
+    let error = MessageError {
+        code: code.to_owned(),
+        title: why.clone(),
+        details: None,
+    };
     let change = Change {
         state: Some(State::Failed),
-        error: Some(MessageError {
-            code: EXPIRED.to_owned(),
-            title: why.clone(),
-            details: None,
-        }),
+        error: Some(error.clone()),
         ..step(held.message, now, "failed", Some(&why))
     };
     messages::change(&mut tx, vec![change]);
-    lanes::enqueue(
-        &mut tx,
-        &[self::note(app, &held, note.markup(language), now)],
-    );
+    let mut tasks = vec![self::note(app, &held, note.markup(language), now)];
+    // A robot or an SMS may have asked for it.
+    let news = [News {
+        message: held.message,
+        state: Some(State::Failed),
+        error: Some(error),
+    }];
+    tasks.extend(orders::follow(&mut tx, &news, now, &app.ids).await?);
+    lanes::enqueue(&mut tx, &tasks);
     tx.commit().await?;
     app.dispatcher.wake(held.phone, Side::Portal);
     Ok(())
@@ -180,6 +201,11 @@ pub enum NotSent {
     /// It does not wait, or no longer.
     #[error("the message does not wait for its customer")]
     NotWaiting,
+    /// It is made from a template already, and waits for that.
+    #[error(
+        "the message is made from a template already and waits until WhatsApp takes that again"
+    )]
+    Template,
     /// It is a file, which no template's text can hold.
     #[error("a file cannot be sent as the text of a template")]
     File,
@@ -203,6 +229,9 @@ pub async fn send_as_template(
     let held = held::get(&app.store, message)
         .await?
         .ok_or(NotSent::NotWaiting)?;
+    if held.template().is_some() {
+        return Err(NotSent::Template);
+    }
     let Task::Text { body, confirm, .. } = &held.task else {
         return Err(NotSent::File);
     };

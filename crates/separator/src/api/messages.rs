@@ -1,5 +1,7 @@
 //! `messages`: looking for a message, following its journey, trying it again.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -17,9 +19,11 @@ use crate::{
     store::{
         browse::{self, Message, MessageFilter, Window},
         conversations::open_until,
+        held::{self, Held},
         messages::{Journey, MessageError},
     },
     time::Millis,
+    translate::{message::Language, notes::Note},
     window::{self, NotSent},
 };
 
@@ -106,6 +110,33 @@ const FIELDS: &[Field] = &[
         Shape::Object("Window"),
         "Until when the customer may be written to freely; only where a single message is shown, null in lists.",
         "",
+    ),
+    Field::nullable(
+        "waits",
+        Shape::Object("Waits"),
+        "What it waits for, where it is not on its way although nothing failed.",
+        "",
+    ),
+];
+
+const WAITS_FIELDS: &[Field] = &[
+    Field::read(
+        "for",
+        Shape::OneOf(&["customer", "template"]),
+        "customer: only templates are taken until the customer writes. template: WhatsApp does not take its template at present.",
+        "template",
+    ),
+    Field::read(
+        "text",
+        Shape::Text,
+        "Why, and how it goes on, in the caller's language.",
+        "WhatsApp has paused the template.",
+    ),
+    Field::read(
+        "until",
+        Shape::Time,
+        "When it is given up.",
+        "2026-11-24T04:47:32.010Z",
     ),
 ];
 
@@ -227,6 +258,12 @@ pub(super) const OBJECTS: &[Described] = &[
         fields: STEP_FIELDS,
     },
     Described {
+        name: "Waits",
+        purpose: Purpose::Shown,
+        description: "What a message waits for.",
+        fields: WAITS_FIELDS,
+    },
+    Described {
         name: "AsTemplate",
         purpose: Purpose::Sent,
         description: "The template that carries the text.",
@@ -345,7 +382,39 @@ pub(super) fn show(message: &Message) -> Value {
         "created_at": message.created_at,
         "journey": null,
         "window": null,
+        "waits": null,
     })
+}
+
+/// Why a message is not on its way although nothing failed.
+fn waits(held: &Held, until: Millis, language: Language) -> Value {
+    let (for_what, text) = match (&held.why, held.template()) {
+        (Some(why), Some((name, of))) => {
+            let note = Note::TemplateWaits {
+                name: name.to_owned(),
+                language: of.to_owned(),
+                why: why.clone(),
+            };
+            ("template", note.text(language))
+        }
+        _ => ("customer", Note::WaitsForCustomer.text(language)),
+    };
+    json!({ "for": for_what, "text": text, "until": until })
+}
+
+async fn add_waits(call: &Call, shown: &mut [(Uuid, &mut Value)]) -> Result<(), Problem> {
+    let ids: Vec<Uuid> = shown
+        .iter()
+        .filter(|(_, message)| message["state"] == "queued")
+        .map(|(id, _)| *id)
+        .collect();
+    let waiting = held::waits(&call.app.store, &ids).await?;
+    for (id, message) in shown {
+        if let Some((held, until)) = waiting.get(id) {
+            message["waits"] = waits(held, *until, call.client.language);
+        }
+    }
+    Ok(())
 }
 
 fn show_with_journey(message: &Message) -> Value {
@@ -382,6 +451,7 @@ pub(super) async fn one(call: &Call, id: Uuid) -> Outcome {
         let open_until = open_until(last_inbound_at, closed_at, call.app.clock.now());
         shown["window"] = json!({ "open": open_until.is_some(), "open_until": open_until });
     }
+    add_waits(call, &mut [(id, &mut shown)]).await?;
     Ok(shown)
 }
 
@@ -425,7 +495,15 @@ async fn list(call: Call) -> Outcome {
     let filter = filter(&mut query, &call.registry());
     query.finish()?;
     let rows = browse::messages(&call.app.store, &call.reach(), &filter, page.window()).await?;
-    Ok(page.of_rows(rows, |message| message.id, show))
+    let mut shown: HashMap<Uuid, Value> = rows
+        .iter()
+        .map(|message| (message.id, show(message)))
+        .collect();
+    let mut waiting: Vec<(Uuid, &mut Value)> =
+        shown.iter_mut().map(|(id, shown)| (*id, shown)).collect();
+    add_waits(&call, &mut waiting).await?;
+    let take = |message: &Message| shown.get(&message.id).cloned().unwrap_or_default();
+    Ok(page.of_rows(rows, |message| message.id, take))
 }
 
 async fn get(call: Call) -> Outcome {
@@ -458,7 +536,7 @@ async fn send_as_template(call: Call) -> Outcome {
     match window::send_as_template(&call.app, id, template).await {
         Ok(()) => one(&call, id).await,
         Err(NotSent::Store(error)) => Err(error.into()),
-        Err(error @ (NotSent::NotWaiting | NotSent::File)) => {
+        Err(error @ (NotSent::NotWaiting | NotSent::File | NotSent::Template)) => {
             Err(Problem::in_use(error.to_string()))
         }
         Err(error @ (NotSent::NoTemplate | NotSent::Refused(_))) => {

@@ -7,7 +7,7 @@ use crate::{
     store::{
         catalogue,
         held::Held,
-        lanes::{Claimed, Ending},
+        lanes::{Claimed, Ending, Task},
     },
     time::Millis,
     translate::{message::Language, notes::Note},
@@ -15,7 +15,9 @@ use crate::{
 
 /// Whether a message that Meta refused with this code waits for its customer.
 pub(super) fn is_for(code: Option<i64>, row: &Claimed) -> bool {
-    code == Some(hold::WINDOW_CLOSED) && row.origin.as_deref().is_some_and(hold::waits)
+    // A template is what Meta takes then; should it be refused so, waiting would not help.
+    let free = !matches!(row.task, Task::Template { .. });
+    free && code == Some(hold::WINDOW_CLOSED) && row.origin.as_deref().is_some_and(hold::waits)
 }
 
 /// The message leaves its lane and waits; operators read so.
@@ -44,6 +46,7 @@ pub(super) async fn hold(
         media: row.media.as_ref().map(|media| media.id),
         held_at: now,
         task: row.task.clone(),
+        why: None,
     };
     let codes = catalogue::offer(&approved);
     app.metrics.count("meta", "held");

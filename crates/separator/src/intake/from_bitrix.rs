@@ -319,6 +319,7 @@ fn reply(
                 media,
                 held_at: work.now,
                 task,
+                why: None,
             });
         }
     }

@@ -8,7 +8,7 @@ use bitrix24::{bizproc, sms};
 use uuid::Uuid;
 
 use super::{
-    codes,
+    codes::{self, Made},
     work::{Lane, Named, Work},
     wrap,
 };
@@ -23,12 +23,13 @@ use crate::{
         messages::{Direction, Journey, NewMessage, State},
         orders::{NewOrder, News, Order},
         receipts::Receipt,
+        robot_uses::RobotUse,
     },
     time::Millis,
     translate::{
-        code::{self, Code, Malformed},
+        code::{self, Code, Kind, Malformed},
         notes::Words,
-        template::{Filled, Part, Refusal, Template},
+        template::{Part, Refusal, Template},
     },
 };
 
@@ -72,6 +73,11 @@ pub(super) enum Body {
 }
 
 impl Body {
+    /// Whether a stored interactive message is named.
+    pub(super) fn is_interactive(&self) -> bool {
+        matches!(self, Self::Code(Ok(code)) if code.kind == Kind::Interactive)
+    }
+
     /// The template that is named, so that it can be looked up.
     pub(super) fn template(&self) -> Option<&str> {
         match self {
@@ -202,11 +208,30 @@ pub(super) fn apply_robot(work: &mut Work<'_>, receipt: &Receipt, request: &bizp
             };
             let deadline = Some(receipt.received_at + within);
             let document = request.document.as_deref().unwrap_or("a document");
+            remember(work, instance.id, &asked, document);
             let detail = format!("robot of Bitrix24 for {document}, token verified, on disk");
             place(work, receipt, asked, order, deadline, "robot", &detail);
         }
         Err(why) => cannot(work, instance, &order, why),
     }
+}
+
+/// Remembers what a robot is set to, so that whoever set it up can be told when its template changes.
+fn remember(work: &mut Work<'_>, instance: Uuid, asked: &Asked<'_>, document: &str) {
+    let Body::Code(Ok(code)) = &asked.body else {
+        return;
+    };
+    // `DEAL_123` is a deal; of smart processes (`DYNAMIC_128_4`) the number of the type belongs to it.
+    let kind = document.rsplit_once('_').map_or(document, |(kind, _)| kind);
+    work.robot_uses.push(RobotUse {
+        instance,
+        phone: asked.phone.id,
+        document: kind.chars().take(60).collect(),
+        template: code.name.clone(),
+        language: code.language.clone().unwrap_or_default(),
+        given: i64::try_from(code.values.len()).unwrap_or(i64::MAX),
+        used_at: work.now,
+    });
 }
 
 /// An SMS without a prefix is a code where it begins with the name of a template.
@@ -297,16 +322,19 @@ fn place(
             };
             work.tell_customer((&conversation).into(), id, None, task);
         }
-        Ok(Content::Filled(filled)) => {
-            let media = codes::header_media(work, phone, &filled, None);
+        Ok(Content::Made(made)) => {
+            let media = made.media(work, phone, None);
             new.media = media;
-            new.text.clone_from(&filled.shown);
+            made.kind().clone_into(&mut new.kind);
+            made.text().clone_into(&mut new.text);
             work.add_message(new);
-            if mirror {
-                codes::show(work, &conversation, &filled);
+            if let Made::Interactive(filled) = made.as_ref() {
+                work.interactive.push((id, filled.content.clone()));
             }
-            let task = codes::task(*filled, None);
-            work.tell_customer((&conversation).into(), id, media, task);
+            if mirror {
+                work.note((&conversation).into(), made.shown());
+            }
+            work.tell_customer((&conversation).into(), id, media, made.task(None));
         }
         Err(refusal) => {
             work.add_message(new);
@@ -322,7 +350,7 @@ fn place(
 
 enum Content {
     Text(String),
-    Filled(Box<Filled>),
+    Made(Box<Made>),
 }
 
 fn written(body: &Body) -> String {
@@ -342,8 +370,14 @@ fn content(
 ) -> Result<Content, Refusal> {
     let text = match body {
         Body::Code(reading) => {
-            let filled = codes::resolve(work, phone, reading, false)?;
-            return Ok(Content::Filled(Box::new(filled)));
+            let made = codes::resolve(work, phone, reading, false)?;
+            if let Made::Interactive(filled) = &made
+                && !conversation.takes_everything(work.now)
+            {
+                let name = filled.name.clone();
+                return Err(Refusal::InteractiveClosed { name });
+            }
+            return Ok(Content::Made(Box::new(made)));
         }
         Body::Text(text) => text,
     };
@@ -370,7 +404,7 @@ fn content(
         approved.map(Vec::as_slice).unwrap_or_default(),
         codes::languages(work.registry, phone),
     )?;
-    Ok(Content::Filled(Box::new(filled)))
+    Ok(Content::Made(Box::new(Made::Template(filled))))
 }
 
 /// Nothing can be sent, and there is nobody in whose chat it could be said: Bitrix24 is told, and the post is kept.

@@ -99,6 +99,35 @@ pub async fn named(store: &Store, phones: &[Uuid], names: &[String]) -> Result<B
     Ok(found)
 }
 
+/// The templates of just these names at a number's account, whatever their status.
+pub async fn of_names(
+    store: &Store,
+    phone: Uuid,
+    names: &[String],
+) -> Result<Vec<Template>, Error> {
+    let keys: Vec<Cell> = names.iter().map(|name| Cell::text(name.as_str())).collect();
+    let rows = store
+        .fetch_in(&format!("{TEMPLATE} WHERE t.name IN"), &keys)
+        .await?;
+    let mut found = ByPhone::new();
+    gather(&rows, &[phone], &mut found)?;
+    Ok(found.remove(&phone).unwrap_or_default())
+}
+
+/// Something that is another whenever anything in the catalogue is.
+pub async fn stamp(store: &Store) -> Result<(i64, Option<i64>), Error> {
+    let row = store
+        .fetch_optional(
+            "SELECT COUNT(*) AS number, MAX(updated_at) AS latest FROM waba_templates",
+            &[],
+        )
+        .await?;
+    match row {
+        Some(row) => Ok((row.number("number")?, row.maybe_number("latest")?)),
+        None => Ok((0, None)),
+    }
+}
+
 /// The templates that numbers can send.
 pub async fn approved(store: &Store, phones: &[Uuid]) -> Result<ByPhone, Error> {
     let keys: Vec<Cell> = phones.iter().map(|phone| Cell::Id(*phone)).collect();

@@ -1,5 +1,7 @@
 //! What operators wrote while WhatsApp takes only templates from their number.
 //!
+//! Messages made from a template that WhatsApp does not take at present wait here as well, until it does.
+//!
 //! It stands here and in no lane. It goes into its lane when the customer writes, in the order in which it was written;
 //! or as a template's value; or it ends after a day. Whichever is first takes the row, in the transaction of its effect.
 
@@ -8,7 +10,7 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::{Cell, Error, Row, Store, Transaction, lanes::Task, messages::State};
-use crate::time::Millis;
+use crate::{time::Millis, translate::template::Unsendable};
 
 /// How long a message waits for the customer.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_hours(24);
@@ -28,9 +30,21 @@ pub struct Held {
     pub held_at: Millis,
     /// What is to be done once everything is taken again.
     pub task: Task,
+    /// Why its template is not taken; `None` where it waits for its customer.
+    pub why: Option<Unsendable>,
 }
 
-const HELD: &str = "SELECT h.message_id, h.conversation_id, h.phone_id, h.media_id, h.held_at, h.payload FROM held h";
+impl Held {
+    /// The template that it waits for: name and language.
+    pub fn template(&self) -> Option<(&str, &str)> {
+        match (&self.why, &self.task) {
+            (Some(_), Task::Template { name, language, .. }) => Some((name, language)),
+            _ => None,
+        }
+    }
+}
+
+const HELD: &str = "SELECT h.message_id, h.conversation_id, h.phone_id, h.media_id, h.held_at, h.payload, h.reason FROM held h";
 
 fn read(row: &Row) -> Result<Held, Error> {
     let payload = row.text("payload")?;
@@ -39,6 +53,15 @@ fn read(row: &Row) -> Result<Held, Error> {
         column: "payload",
         why: error.to_string(),
     })?;
+    let reason = row.maybe_text("reason")?;
+    let why = reason
+        .map(|reason| serde_json::from_str(&reason))
+        .transpose()
+        .map_err(|error| Error::Inconsistent {
+            table: "held",
+            column: "reason",
+            why: error.to_string(),
+        })?;
     Ok(Held {
         message: row.id("message_id")?,
         conversation: row.id("conversation_id")?,
@@ -46,7 +69,13 @@ fn read(row: &Row) -> Result<Held, Error> {
         media: row.maybe_id("media_id")?,
         held_at: Millis(row.number("held_at")?),
         task,
+        why,
     })
+}
+
+/// A reason as stored.
+fn reason(why: &Unsendable) -> String {
+    serde_json::to_string(why).expect("a reason is made of text, which always serialises")
 }
 
 /// Keeps messages that wait. One that waits already keeps its place and its time.
@@ -62,21 +91,27 @@ pub fn insert(tx: &mut Transaction, held: &[Held]) {
                 held.held_at.0.into(),
                 (held.held_at + PATIENCE).0.into(),
                 super::lanes::payload(&held.task).into(),
+                held.template().map(|(name, _)| name.to_owned()).into(),
+                held.why.as_ref().map(reason).into(),
             ]
         })
         .collect();
     tx.write_rows(
-        "INSERT INTO held (message_id, conversation_id, phone_id, media_id, held_at, expires_at, payload) VALUES",
+        "INSERT INTO held (message_id, conversation_id, phone_id, media_id, held_at, expires_at, payload, template, \
+         reason) VALUES",
         rows,
         "ON CONFLICT (message_id) DO NOTHING",
     );
 }
 
-/// What waits in these conversations, in the order in which it was written.
+/// What waits in these conversations for their customers, in the order in which it was written.
 pub async fn of(store: &Store, conversations: &[Uuid]) -> Result<Vec<Held>, Error> {
     let keys: Vec<Cell> = conversations.iter().map(|id| Cell::Id(*id)).collect();
     let rows = store
-        .fetch_in(&format!("{HELD} WHERE h.conversation_id IN"), &keys)
+        .fetch_in(
+            &format!("{HELD} WHERE h.template IS NULL AND h.conversation_id IN"),
+            &keys,
+        )
         .await?;
     let mut held = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     held.sort_unstable_by_key(|held| held.message);
@@ -139,12 +174,59 @@ pub async fn released(store: &Store, window_since: Millis, limit: i64) -> Result
         .fetch(
             &format!(
                 "{HELD} JOIN conversations c ON c.id = h.conversation_id \
-                 WHERE (c.last_inbound_at > $1 OR c.heard_at > $1) AND c.window_closed_at IS NULL ORDER BY h.message_id LIMIT $2"
+                 WHERE h.template IS NULL AND (c.last_inbound_at > $1 OR c.heard_at > $1) \
+                 AND c.window_closed_at IS NULL ORDER BY h.message_id LIMIT $2"
             ),
             &[window_since.0.into(), limit.into()],
         )
         .await?;
     rows.iter().map(read).collect()
+}
+
+/// What waits for its template behind a message, in order.
+pub async fn for_templates(store: &Store, after: Uuid, limit: i64) -> Result<Vec<Held>, Error> {
+    let rows = store
+        .fetch(
+            &format!(
+                "{HELD} WHERE h.template IS NOT NULL AND h.message_id > $1 ORDER BY h.message_id LIMIT $2"
+            ),
+            &[after.into(), limit.into()],
+        )
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// Why messages wait, and until when, by message.
+pub async fn waits(
+    store: &Store,
+    messages: &[Uuid],
+) -> Result<HashMap<Uuid, (Held, Millis)>, Error> {
+    let keys: Vec<Cell> = messages.iter().map(|id| Cell::Id(*id)).collect();
+    let rows = store
+        .fetch_in(&format!("{HELD} WHERE h.message_id IN"), &keys)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let held = read(row)?;
+            let until = held.held_at + PATIENCE;
+            Ok((held.message, (held, until)))
+        })
+        .collect()
+}
+
+/// A message waits for another reason now. In the transaction of its effect; gives whether it still waits.
+pub async fn change_reason(
+    tx: &mut Transaction,
+    message: Uuid,
+    why: &Unsendable,
+) -> Result<bool, Error> {
+    let changed = tx
+        .execute(
+            "UPDATE held SET reason = $1 WHERE message_id = $2",
+            &[reason(why).into(), message.into()],
+        )
+        .await?;
+    Ok(changed > 0)
 }
 
 /// What has waited for too long.

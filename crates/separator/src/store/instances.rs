@@ -543,6 +543,24 @@ pub async fn raise_alarm_in_words(
     Ok(store.execute(RAISE, &cells).await? > 0)
 }
 
+/// Raises an alarm, or tells what is open in other words now; gives whether it is new.
+pub async fn tell_alarm(
+    store: &Store,
+    id: Uuid,
+    now: Millis,
+    kind: &str,
+    subject: &str,
+    text: &str,
+) -> Result<bool, Error> {
+    store
+        .execute(
+            "UPDATE alarms SET text = $1 WHERE kind = $2 AND subject = $3 AND cleared_at IS NULL AND text <> $1",
+            &[text.into(), kind.into(), subject.into()],
+        )
+        .await?;
+    raise_alarm(store, id, now, kind, subject, text).await
+}
+
 /// The same together with something else.
 pub async fn raise_alarm_within(
     tx: &mut Transaction,

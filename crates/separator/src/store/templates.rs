@@ -294,6 +294,28 @@ pub async fn news(
     Ok(whole && touched > 0)
 }
 
+/// Meta said of a template that was sent through a number that it has this status; in the caller's transaction.
+pub fn refused(
+    tx: &mut Transaction,
+    phone: Uuid,
+    name: &str,
+    language: &str,
+    status: &str,
+    at: Millis,
+) {
+    tx.write(
+        "UPDATE waba_templates SET status = $1, told_at = $2, updated_at = $2 WHERE name = $3 AND language = $4 \
+         AND account_id = (SELECT account_id FROM phones WHERE id = $5)",
+        &[
+            status.into(),
+            at.0.into(),
+            name.into(),
+            language.into(),
+            phone.into(),
+        ],
+    );
+}
+
 async fn components(
     tx: &mut Transaction,
     account: Uuid,

@@ -9,7 +9,7 @@ use self::trouble::Trouble;
 use super::from_whatsapp::markup;
 use super::{
     message::Language,
-    template::{HeaderKind, Refusal},
+    template::{HeaderKind, Refusal, Unsendable},
 };
 
 /// The same words in every language.
@@ -124,11 +124,42 @@ pub enum Note {
         /// Codes of templates that can be sent.
         codes: Vec<String>,
     },
+    /// The same without the templates.
+    WaitsForCustomer,
     /// A message that waited for the customer is not sent any more.
     HeldTooLong {
         /// Its beginning, or its file's name.
         text: String,
     },
+    /// A message waits because its template is not taken at present.
+    TemplateWaits {
+        /// The template.
+        name: String,
+        /// Its language.
+        language: String,
+        /// Why it is not taken.
+        why: Unsendable,
+    },
+    /// The template is taken again and its message on its way.
+    TemplateGoesOn {
+        /// The template.
+        name: String,
+        /// Its language.
+        language: String,
+    },
+    /// A message that waited for its template is not sent any more.
+    TemplateWaitedTooLong {
+        /// The template.
+        name: String,
+        /// Its language.
+        language: String,
+        /// Why it is not taken.
+        why: Unsendable,
+    },
+    /// The customer wants no marketing messages from the number any more.
+    MarketingStopped,
+    /// The customer takes marketing messages from the number again.
+    MarketingResumed,
     /// The file of a template's header could not be had.
     HeaderFileLost {
         /// Its name.
@@ -352,6 +383,10 @@ impl Note {
             ),
             Self::CodeRefused(refusal) => codes::refusal(refusal, language),
             Self::Held { codes } => codes::held(codes, language),
+            Self::WaitsForCustomer => pick(
+                "More than 24 hours have passed since the customer last wrote, so WhatsApp takes only templates. The message goes out by itself as soon as the customer writes, within 24 hours.",
+                "С последнего сообщения клиента прошло больше 24 часов, и WhatsApp принимает только шаблоны. Сообщение уйдёт само, как только клиент напишет, в течение 24 часов.",
+            ),
             Self::HeldTooLong { text } => pick(
                 &format!(
                     "Message not delivered: “{text}” waited 24 hours, and the customer did not write. Send a template if it still matters."
@@ -359,6 +394,42 @@ impl Note {
                 &format!(
                     "Сообщение не доставлено: «{text}» ждало 24 часа, но клиент не написал. Если оно ещё важно, отправьте шаблон."
                 ),
+            ),
+            Self::TemplateWaits {
+                name,
+                language: of,
+                why,
+            } => codes::waits(name, of, why, language),
+            Self::TemplateGoesOn { name, language: of } => pick(
+                &format!(
+                    "WhatsApp takes the template “{name}” ({of}) again: the message that waited for it is being sent."
+                ),
+                &format!(
+                    "WhatsApp снова принимает шаблон «{name}» ({of}): ждавшее его сообщение отправляется."
+                ),
+            ),
+            Self::TemplateWaitedTooLong {
+                name,
+                language: of,
+                why,
+            } => {
+                let why = codes::unsendable(why, language);
+                pick(
+                    &format!(
+                        "Message not delivered: the template “{name}” ({of}) could not be sent for 24 hours: {why} If it still matters, send another template."
+                    ),
+                    &format!(
+                        "Сообщение не доставлено: шаблон «{name}» ({of}) нельзя было отправить 24 часа: {why} Если оно ещё важно, отправьте другой шаблон."
+                    ),
+                )
+            }
+            Self::MarketingStopped => pick(
+                "The customer has asked WhatsApp for no more marketing messages from this number. Marketing templates are not sent to them until they allow it again; anything else is.",
+                "Клиент попросил WhatsApp больше не присылать рекламу с этого номера. Рекламные шаблоны ему не отправляются, пока он снова их не разрешит; всё остальное отправляется.",
+            ),
+            Self::MarketingResumed => pick(
+                "The customer takes marketing messages from this number again. Marketing templates can be sent to them.",
+                "Клиент снова принимает рекламу с этого номера. Ему можно отправлять рекламные шаблоны.",
             ),
             Self::HeaderFileLost { name, trouble } => {
                 let why = trouble.words().in_language(language);
@@ -550,13 +621,38 @@ mod tests {
                 codes: vec![name()],
             },
             Note::Held { codes: Vec::new() },
+            Note::WaitsForCustomer,
             Note::HeldTooLong { text: name() },
+            Note::TemplateGoesOn {
+                name: name(),
+                language: "de".to_owned(),
+            },
+            Note::MarketingStopped,
+            Note::MarketingResumed,
             Note::HeaderFileKind {
                 name: name(),
                 kind: HeaderKind::Image,
             },
         ];
         notes.extend(refusals(text).into_iter().map(Note::CodeRefused));
+        let whys = ["PAUSED", "REJECTED", "PENDING", "DISABLED", "ARCHIVED"]
+            .map(|status| Unsendable::NotApproved {
+                status: status.to_owned(),
+            })
+            .into_iter()
+            .chain([Unsendable::Changed { shape: name() }, Unsendable::Gone]);
+        for why in whys {
+            notes.push(Note::TemplateWaits {
+                name: name(),
+                language: "de".to_owned(),
+                why: why.clone(),
+            });
+            notes.push(Note::TemplateWaitedTooLong {
+                name: name(),
+                language: "de".to_owned(),
+                why,
+            });
+        }
         for trouble in [
             FileTrouble::Gone,
             FileTrouble::Unreachable,
@@ -633,7 +729,25 @@ mod tests {
             Refusal::ManyFiles,
             Refusal::LocationMissing,
             Refusal::NoWrapper,
-            Refusal::NoInteractive { name: name() },
+            Refusal::NoInteractive {
+                name: name(),
+                nearest: Vec::new(),
+            },
+            Refusal::NoInteractive {
+                name: name(),
+                nearest: vec![name()],
+            },
+            Refusal::InteractiveCount {
+                name: name(),
+                wanted: 1,
+                given: 2,
+                shape: name(),
+                code: name(),
+            },
+            Refusal::InteractiveFile { name: name() },
+            Refusal::SameTitles { title: name() },
+            Refusal::InteractiveClosed { name: name() },
+            Refusal::OptedOut { name: name() },
         ];
         for status in ["PAUSED", "REJECTED", "PENDING", "DISABLED", "ARCHIVED"] {
             refusals.push(Refusal::NotApproved {
@@ -642,7 +756,13 @@ mod tests {
                 status: status.to_owned(),
             });
         }
-        for part in [Part::Header, Part::Body, Part::Button] {
+        for part in [
+            Part::Header,
+            Part::Body,
+            Part::Button,
+            Part::Footer,
+            Part::Label,
+        ] {
             refusals.push(Refusal::TooLong {
                 part,
                 length: 1025,
@@ -666,8 +786,8 @@ mod tests {
         for refusal in refusals("x") {
             let [english, russian] =
                 LANGUAGES.map(|language| Note::CodeRefused(refusal.clone()).text(language));
-            assert!(english.starts_with("Template not sent: "), "{english}");
-            assert!(russian.starts_with("Шаблон не отправлен: "), "{russian}");
+            assert!(english.contains(" not sent: "), "{english}");
+            assert!(russian.contains(" не отправлен"), "{russian}");
             for note in [english, russian] {
                 let sentences = note.matches(['.', ':']).count();
                 assert!(sentences >= 2, "what happened and what to do: {note}");

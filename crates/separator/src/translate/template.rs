@@ -4,6 +4,7 @@
 //! and whether Meta would take the result. What does not fit is a [`Refusal`], which the notes put into words.
 //! Sources: Meta, "Message templates: components", "Cloud API: template messages".
 
+mod check;
 mod choose;
 mod fill;
 pub mod limits;
@@ -11,7 +12,9 @@ pub mod limits;
 use serde_json::Value;
 use url::Url;
 
+pub(in crate::translate) use self::fill::{filled, marks};
 pub use self::{
+    check::{Unsendable, sendable},
     choose::{Languages, nearest},
     fill::{Place, acceptable, fill_in_order, resolve, value_places},
 };
@@ -395,9 +398,44 @@ pub enum Refusal {
     LocationMissing,
     /// A plain text outside the 24 hours, and no template that could carry it.
     NoWrapper,
+    /// The customer wants no marketing messages.
+    OptedOut {
+        /// The template.
+        name: String,
+    },
     /// There is no stored interactive message of this name.
     NoInteractive {
         /// The name as written.
+        name: String,
+        /// Names that come close, the closest first; none where none is stored.
+        nearest: Vec<String>,
+    },
+    /// Too few or too many values for a stored interactive message.
+    InteractiveCount {
+        /// The message.
+        name: String,
+        /// How many there must be.
+        wanted: usize,
+        /// How many there are.
+        given: usize,
+        /// The message with its places.
+        shape: String,
+        /// A code with its places.
+        code: String,
+    },
+    /// A file is given with a stored interactive message.
+    InteractiveFile {
+        /// The message.
+        name: String,
+    },
+    /// With its values two buttons or rows have the same title.
+    SameTitles {
+        /// The title.
+        title: String,
+    },
+    /// Outside the 24 hours only a template can be sent from where this was asked for.
+    InteractiveClosed {
+        /// The message.
         name: String,
     },
 }
@@ -411,6 +449,10 @@ pub enum Part {
     Body,
     /// A button's address.
     Button,
+    /// The line below.
+    Footer,
+    /// What is written on a button, or a line of a list.
+    Label,
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::{Bucket, Limits, PAIR_BURST, PAIR_PER_SECOND, SendError};
 use crate::{
     account,
     app::App,
-    deliver::{outcome, settle::Settled, window},
+    deliver::{outcome, settle::Settled, template_hold, window},
     identifiers::Ids,
     store::{
         lanes::{Claimed, Ending, NewTask, Priority, Side, Task},
@@ -22,6 +22,7 @@ use crate::{
     translate::{
         message::Language,
         notes::{self, Note},
+        template::Unsendable,
     },
 };
 
@@ -140,8 +141,10 @@ fn accepted(
         settled = settled.tells(now, None, "sent again", Some(why));
     }
     settled = settled.tells(now, None, "accepted by Meta", Some(&detail));
+    let sent_task = settled.row.task.for_another_try();
     if let Some(change) = &mut settled.change {
         change.wamid = Some(sent.wamid);
+        change.sent_task = sent_task.map(Box::new);
     }
     settled.tasks.extend(confirm);
     settled.tasks.extend(caption);
@@ -176,7 +179,7 @@ fn caption_of_sound(app: &App, row: &Claimed, kind: &str, now: Millis) -> Option
     })
 }
 
-fn language(app: &App, row: &Claimed) -> Language {
+pub(super) fn language(app: &App, row: &Claimed) -> Language {
     let registry = app.directory.snapshot();
     registry
         .phones
@@ -314,6 +317,15 @@ async fn meta_error(
             if window::is_for(code, &row) {
                 let language = language(app, &row);
                 return window::hold(app, row, language, &why, now).await;
+            }
+            if let Some(status) = template_hold::status_of(code, &row) {
+                let reason = Unsendable::NotApproved {
+                    status: status.to_owned(),
+                };
+                let language = language(app, &row);
+                let mut settled = template_hold::hold(app, row, reason, language, now);
+                settled.refused = Some(status);
+                return settled;
             }
             let title = api.map_or(why.as_str(), |api| api.headline());
             let details = api.and_then(|api| api.details.clone());

@@ -4,10 +4,13 @@ use std::{collections::HashSet, time::Duration};
 
 use uuid::Uuid;
 
-use super::{Limits, Wait, judge::confirmation};
+use super::{
+    Limits, Wait,
+    judge::{confirmation, language},
+};
 use crate::{
     app::App,
-    deliver::{outcome, settle::Settled},
+    deliver::{outcome, settle::Settled, template_hold},
     registry::Phone,
     store::{
         self,
@@ -36,8 +39,21 @@ pub(super) async fn claim(
         return Ok((Vec::new(), Vec::new(), next_due));
     }
     let rows = lanes::heads(&app.store, Side::Meta, &due, 1).await?;
-    let (rows, held) = without_held(app, rows).await?;
-    Ok((rows, held, next_due))
+    let (rows, mut held) = without_held(app, rows).await?;
+    let templates = template_hold::templates_of(app, phone, &rows).await?;
+    let mut kept = Vec::with_capacity(rows.len());
+    for row in rows {
+        match template_hold::unsendable(&row, &templates) {
+            Some(why) if row.message.is_some() => {
+                let language = language(app, &row);
+                held.push(template_hold::hold(app, row, why, language, now));
+            }
+            _ => kept.push(row),
+        }
+    }
+    // What left its lane made room for more that is due.
+    let next_due = if held.is_empty() { next_due } else { Some(now) };
+    Ok((kept, held, next_due))
 }
 
 /// A send whose answer was lost, and of which a status told that only templates are taken: it waits elsewhere.
@@ -114,12 +130,16 @@ pub(super) fn choose(
 /// A send of which a status tells that it happened, although it is not settled: its answer was lost.
 fn told_by_status(app: &App, row: Claimed, now: Millis) -> Settled {
     let confirm = confirmation(&app.ids, &row, now);
+    let sent_task = row.task.for_another_try();
     let mut settled = Settled::new(row, Ending::Done).tells(
         now,
         None,
         "settled by a status",
         Some("the answer to the send was lost; a status of Meta names the message"),
     );
+    if let Some(change) = &mut settled.change {
+        change.sent_task = sent_task.map(Box::new);
+    }
     settled.tasks.extend(confirm);
     settled
 }

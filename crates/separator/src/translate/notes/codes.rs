@@ -5,7 +5,7 @@ use super::{
         code::{self, Malformed},
         from_whatsapp::markup,
         message::Language,
-        template::{HeaderKind, Part, Refusal},
+        template::{HeaderKind, Part, Refusal, Unsendable},
     },
     wrap,
 };
@@ -159,16 +159,95 @@ pub(super) fn refusal(refusal: &Refusal, language: Language) -> String {
             "more than 24 hours have passed since the customer last wrote, and the number has no template for plain texts. Write a template's code, or ask the administrator to choose a template with one value for such texts.".to_owned(),
             "с последнего сообщения клиента прошло больше 24 часов, а у номера нет шаблона для обычного текста. Напишите код шаблона или попросите администратора выбрать для таких текстов шаблон с одним значением.".to_owned(),
         ),
-        Refusal::NoInteractive { name } => (
-            format!("there is no stored message “{name}”. Check the name with the administrator."),
-            format!("сохранённого сообщения «{name}» нет. Уточните название у администратора."),
+        Refusal::OptedOut { name } => (
+            format!(
+                "“{name}” is a marketing template, and the customer has asked WhatsApp for no marketing messages from this number. Write without it, or send a template of another category."
+            ),
+            format!(
+                "«{name}» — рекламный шаблон, а клиент попросил WhatsApp не присылать рекламу с этого номера. Напишите без него или отправьте шаблон другой категории."
+            ),
+        ),
+        Refusal::NoInteractive { name, nearest } if nearest.is_empty() => (
+            format!(
+                "there is no stored message “{name}”, and none at all for this number. Ask the administrator to write one under Interactive messages."
+            ),
+            format!(
+                "сохранённого сообщения «{name}» нет, и других у этого номера тоже нет. Попросите администратора создать его в разделе «Интерактивные сообщения»."
+            ),
+        ),
+        Refusal::NoInteractive { name, nearest } => {
+            let nearest = nearest.join(", ");
+            (
+                format!(
+                    "there is no stored message “{name}”. Names that come close: {nearest}. Check the name and send the code again."
+                ),
+                format!(
+                    "сохранённого сообщения «{name}» нет. Похожие названия: {nearest}. Проверьте название и отправьте код ещё раз."
+                ),
+            )
+        }
+        Refusal::InteractiveCount {
+            name,
+            wanted,
+            given,
+            shape,
+            code,
+        } => (
+            format!(
+                "the message “{name}” takes {wanted} value(s), the code gives {given}. Write it as {code} — the message reads: {shape}"
+            ),
+            format!(
+                "сообщению «{name}» нужно значений: {wanted}, в коде их {given}. Напишите так: {code} — текст сообщения: {shape}"
+            ),
+        ),
+        Refusal::InteractiveFile { name } => (
+            format!(
+                "the message “{name}” takes no file: what it shows is stored with it. Send the file by itself."
+            ),
+            format!(
+                "сообщение «{name}» не принимает файл: всё нужное сохранено в нём самом. Отправьте файл отдельно."
+            ),
+        ),
+        Refusal::SameTitles { title } => (
+            format!(
+                "with these values two buttons or rows are named “{title}”, and WhatsApp wants each to be another. Write other values."
+            ),
+            format!(
+                "с этими значениями две кнопки или строки называются «{title}», а в WhatsApp названия не должны повторяться. Впишите другие значения."
+            ),
+        ),
+        Refusal::InteractiveClosed { name } => (
+            format!(
+                "more than 24 hours have passed since the customer last wrote, and the message “{name}” can go out only within them. Send a template."
+            ),
+            format!(
+                "с последнего сообщения клиента прошло больше 24 часов, а сообщение «{name}» можно отправить только в течение этого времени. Отправьте шаблон."
+            ),
         ),
     };
     let (english, russian) = (
-        format!("Template not sent: {english}"),
-        format!("Шаблон не отправлен: {russian}"),
+        format!("{} {english}", begin(refusal, Language::English)),
+        format!("{} {russian}", begin(refusal, Language::Russian)),
     );
     pick(language, english, russian)
+}
+
+/// What was not sent.
+fn begin(refusal: &Refusal, language: Language) -> &'static str {
+    let interactive = matches!(
+        refusal,
+        Refusal::NoInteractive { .. }
+            | Refusal::InteractiveCount { .. }
+            | Refusal::InteractiveFile { .. }
+            | Refusal::SameTitles { .. }
+            | Refusal::InteractiveClosed { .. }
+    );
+    match (interactive, language) {
+        (true, Language::English) => "Message not sent:",
+        (true, Language::Russian) => "Сообщение не отправлено:",
+        (false, Language::English) => "Template not sent:",
+        (false, Language::Russian) => "Шаблон не отправлен:",
+    }
 }
 
 fn first(list: &str) -> &str {
@@ -238,6 +317,8 @@ fn too_long(part: Part, length: usize, limit: usize) -> (String, String) {
         Part::Header => ("the header", "заголовок"),
         Part::Body => ("the text", "текст"),
         Part::Button => ("a button's address", "адрес кнопки"),
+        Part::Footer => ("the footer", "нижняя строка"),
+        Part::Label => ("a button or a row", "кнопка или строка"),
     };
     (
         format!(
@@ -326,4 +407,57 @@ fn held_words(none: bool, language: Language) -> (String, String) {
         )
     };
     (begin, end)
+}
+
+/// Why WhatsApp does not take a template that a message was made from.
+pub(super) fn unsendable(why: &Unsendable, language: Language) -> String {
+    let (english, russian) = match why {
+        Unsendable::NotApproved { status } => {
+            let (english, russian) = match status.as_str() {
+                "PAUSED" => (
+                    "WhatsApp has paused it for low quality.",
+                    "WhatsApp приостановил его из-за низкого качества.",
+                ),
+                "REJECTED" => ("WhatsApp has rejected it.", "WhatsApp отклонил его."),
+                "PENDING" | "IN_APPEAL" => ("WhatsApp is reviewing it.", "WhatsApp его проверяет."),
+                "DISABLED" => (
+                    "WhatsApp has disabled it for low quality.",
+                    "WhatsApp отключил его из-за низкого качества.",
+                ),
+                "DELETED" | "PENDING_DELETION" => ("it is being deleted.", "его удаляют."),
+                _ => (
+                    "WhatsApp does not let it be sent.",
+                    "WhatsApp не разрешает его отправлять.",
+                ),
+            };
+            (
+                format!("{english} ({status})"),
+                format!("{russian} ({status})"),
+            )
+        }
+        Unsendable::Changed { shape } => (
+            format!(
+                "it was changed, and the values of this message do not fit any more. It reads now: {shape}."
+            ),
+            format!(
+                "его изменили, и значения этого сообщения больше не подходят. Сейчас он такой: {shape}."
+            ),
+        ),
+        Unsendable::Gone => ("it was deleted.".to_owned(), "его удалили.".to_owned()),
+    };
+    pick(language, english, russian)
+}
+
+/// That a message waits for its template, and what to do.
+pub(super) fn waits(name: &str, of: &str, why: &Unsendable, language: Language) -> String {
+    let reason = unsendable(why, language);
+    pick(
+        language,
+        format!(
+            "Your message from the template “{name}” ({of}) waits: {reason} It is sent by itself as soon as WhatsApp takes the template again, within 24 hours. If it is urgent, send another template."
+        ),
+        format!(
+            "Сообщение по шаблону «{name}» ({of}) ждёт: {reason} Оно уйдёт само, как только WhatsApp снова примет шаблон, в течение 24 часов. Если это срочно, отправьте другой шаблон."
+        ),
+    )
 }
