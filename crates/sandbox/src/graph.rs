@@ -493,6 +493,11 @@ impl Graph {
         inbound::change_number(self.shared(), phone_number_id, customer, digits)
     }
 
+    /// The customer stops marketing messages of the number, or takes them again; the webhook follows.
+    pub fn customer_chooses_marketing(&self, phone_number_id: &str, customer: &Customer, stop: bool) {
+        inbound::choose_marketing(self.shared(), phone_number_id, customer, stop);
+    }
+
     /// Stores a file as the customer's and gives the part of a message that shows it. `kind` is `image`, `video`,
     /// `audio`, `voice` (an audio that is a voice note), `document` or `sticker`.
     pub fn media(

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::work::Work;
 use crate::{
-    registry::{Phone, Registry},
+    registry::{Messaging, Phone, Registry},
     store::{
         conversations::Conversation,
         lanes::{Confirmation, HeaderFile, Task},
@@ -39,7 +39,8 @@ pub(super) fn reply(
     work.count("code");
     let written = from_bitrix::written(message);
     let outcome = match message.files.len() {
-        0 | 1 => resolve(work, phone, reading, message.files.len() == 1),
+        0 | 1 => resolve(work, phone, reading, message.files.len() == 1)
+            .and_then(|filled| wanted(conversation, filled)),
         _ => Err(Refusal::ManyFiles),
     };
     let id = work.ids.next();
@@ -112,7 +113,38 @@ pub(crate) fn resolve(
         .map(Vec::as_slice)
         .unwrap_or_default();
     let languages = languages(work.registry, phone);
-    template::resolve(&code, templates, languages, attached)
+    let messaging = work.registry.messaging_of(phone.id);
+    with_default_file(messaging, code.file.as_deref(), |file| {
+        let code = Code {
+            file: file.map(str::to_owned),
+            ..code.clone()
+        };
+        template::resolve(&code, templates, languages, attached)
+    })
+}
+
+/// Refuses a marketing template for a customer who wants none.
+pub(crate) fn wanted(conversation: &Conversation, filled: Filled) -> Result<Filled, Refusal> {
+    if filled.category == template::MARKETING && conversation.marketing_stopped_at.is_some() {
+        return Err(Refusal::OptedOut { name: filled.name });
+    }
+    Ok(filled)
+}
+
+/// Makes a message with what the code gives; where the template's header needs a file and none is given, with the one that
+/// the number has for that.
+pub(crate) fn with_default_file(
+    messaging: &Messaging,
+    file: Option<&str>,
+    make: impl Fn(Option<&str>) -> Result<Filled, Refusal>,
+) -> Result<Filled, Refusal> {
+    match make(file) {
+        Err(Refusal::FileMissing { kind }) => match messaging.file(kind) {
+            Some(link) => make(Some(link)),
+            None => Err(Refusal::FileMissing { kind }),
+        },
+        outcome => outcome,
+    }
 }
 
 /// The languages that a number prefers.

@@ -343,6 +343,7 @@ fn content(
     let text = match body {
         Body::Code(reading) => {
             let filled = codes::resolve(work, phone, reading, false)?;
+            let filled = codes::wanted(conversation, filled)?;
             return Ok(Content::Filled(Box::new(filled)));
         }
         Body::Text(text) => text,
@@ -370,6 +371,7 @@ fn content(
         approved.map(Vec::as_slice).unwrap_or_default(),
         codes::languages(work.registry, phone),
     )?;
+    let filled = codes::wanted(conversation, filled)?;
     Ok(Content::Filled(Box::new(filled)))
 }
 

@@ -15,6 +15,7 @@ use crate::{
         rules,
     },
     compose,
+    intake::codes,
     store::templates,
     translate::{
         notes::Note,
@@ -134,12 +135,17 @@ async fn send(call: Call) -> Outcome {
             );
             Problem::field("template", text)
         })?;
-    let filled = template::fill_in_order(
-        &read_template(&stored),
-        &values,
-        file.as_deref(),
-        location.as_deref(),
-    )
+    let template = read_template(&stored);
+    let whole = registry.whole();
+    let messaging = whole.messaging_of(phone.id);
+    let known = customer.conversation(&call.app.store, phone).await?;
+    let filled = codes::with_default_file(messaging, file.as_deref(), |file| {
+        template::fill_in_order(&template, &values, file, location.as_deref())
+    })
+    .and_then(|filled| match &known {
+        Some((_, conversation)) => codes::wanted(conversation, filled),
+        None => Ok(filled),
+    })
     .map_err(|refusal| refused(&call, refusal))?;
     let place = place.unwrap_or_default();
     let (origin, on) = if customer.number.is_some() {
@@ -163,7 +169,9 @@ fn refused(call: &Call, refusal: Refusal) -> Problem {
             "file"
         }
         Refusal::LocationMissing => "location",
-        Refusal::NotApproved { .. } | Refusal::Beyond { .. } => "template",
+        Refusal::NotApproved { .. } | Refusal::Beyond { .. } | Refusal::OptedOut { .. } => {
+            "template"
+        }
         _ => "values",
     };
     Problem::field(field, Note::CodeRefused(refusal).text(call.client.language))
