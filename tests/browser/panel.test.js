@@ -423,7 +423,7 @@ describe("the admin panel", () => {
     ["/bitrix/applications", "Bitrix24: Applications"], ["/bitrix/applications/new", "Bitrix24: add application"], [`/bitrix/applications/${ids.application}`, ""],
     ["/bitrix/instances", "Bitrix24: Instances"], [`/bitrix/instances/${ids.instance}`, "127.0.0.1"],
     ["/bitrix/connectors", "Connectors"], ["/bitrix/lines", "Lines"],
-    ["/messages", "Messages"], ["/queue", "Queue and dead letters"],
+    ["/messages", "Messages"], ["/calls", "Calls"], ["/queue", "Queue and dead letters"],
     ["/users", "Users"], ["/users/new", "Add user"], ["/keys", "API keys"], ["/keys/new", "New key"], ["/audit", "Audit"],
     ["/account", "Your account"], ["/settings", "Settings"], ["/doctor", "Doctor"], ["/nothing/here", "There is nothing"],
   ];

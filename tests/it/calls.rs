@@ -8,7 +8,7 @@ use sandbox::{
 };
 use serde_json::{Value, json};
 
-use crate::world::{PATIENCE, World, lena};
+use crate::world::{CLIENT_ID, Options, PATIENCE, World, lena};
 
 async fn world() -> World {
     let world = World::start().await;
@@ -290,6 +290,154 @@ async fn what_a_customer_says_about_being_called_stands_in_the_chat_and_beside_t
     world
         .api
         .until("calls", |calls| calls["items"][0]["permission"] == refused)
+        .await;
+    world.ends_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_permission_for_telephony_a_call_is_kept_and_follows_once_it_is_granted() {
+    const WITHOUT: &str = "imconnector,imopenlines,im,messageservice,crm,placement";
+    let world = world().await;
+    let instance = format!("bitrix/instances/{}", world.instance);
+    let granted = async |scope: &str| {
+        world.portal.set_scope(CLIENT_ID, scope);
+        world.portal.post_installation(CLIENT_ID).await;
+        world
+            .api
+            .until(&instance, |instance| instance["scope"] == scope)
+            .await;
+    };
+    granted(WITHOUT).await;
+    let id = world.graph.customer_calls(&world.number, &lena());
+    let waits = world
+        .api
+        .until("calls", |calls| {
+            !calls["items"][0]["crm"]["problem"].is_null()
+        })
+        .await;
+    let call = &waits["items"][0];
+    assert_eq!(call["crm"]["state"], "waits");
+    let problem = call["crm"]["problem"].as_str().unwrap();
+    assert!(problem.contains("tick Telephony (telephony)"), "{problem}");
+    let path = format!("calls/{}", call["id"].as_str().unwrap());
+    let journey = world.api.get(&path).await["journey"].to_string();
+    assert!(
+        journey.contains("waits for the permission for telephony"),
+        "{journey}"
+    );
+    // The administrator is told, in the language of whoever looks, and what to do.
+    let of_telephony = |alarms: &Value| {
+        let alarms = alarms["items"].as_array().unwrap().clone();
+        alarms
+            .into_iter()
+            .find(|alarm| alarm["kind"] == "telephony")
+    };
+    let alarm = of_telephony(&world.api.get("alarms").await).unwrap();
+    assert_eq!(alarm["subject"], json!(world.instance));
+    assert!(alarm["text"].as_str().unwrap().contains("Permissions"));
+    let russian = world.api.get_in("ru", "alarms").await;
+    let russian = of_telephony(&russian).unwrap()["text"].to_string();
+    assert!(russian.contains("«Настройке прав»"), "{russian}");
+    let russian = world.api.get_in("ru", &path).await["crm"]["problem"].to_string();
+    assert!(russian.contains("нет права на телефонию"), "{russian}");
+    // The call ends meanwhile; messages are not held up by it.
+    world
+        .graph
+        .end_call(&id, CallEnd::Answered(Duration::from_secs(9)));
+    world.customer_says(&lena(), "Are you there?");
+    world.operator_sees_text("Are you there?").await;
+    assert!(world.portal.phone_calls().is_empty());
+
+    granted(&format!("{WITHOUT},telephony")).await;
+    world.server.sql("UPDATE lanes SET due_at = 1");
+    let calls = world
+        .phone_calls("it follows", |calls| {
+            calls.first().is_some_and(|call| call.end.is_some())
+        })
+        .await;
+    assert_eq!(calls[0].end.as_ref().unwrap().duration, 9);
+    assert!(
+        calls[0].shown_to.is_empty(),
+        "a call that is over was shown"
+    );
+    world
+        .api
+        .until("alarms", |alarms| of_telephony(alarms).is_none())
+        .await;
+    let done = world
+        .api
+        .until(&path, |call| call["crm"]["state"] == "finished")
+        .await;
+    assert_eq!(done["crm"]["problem"], Value::Null);
+    world.ends_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_whose_end_is_never_told_is_finished_as_such_and_a_late_end_corrects_what_it_can() {
+    let mut options = Options::default();
+    options
+        .variables
+        .insert("SEPARATOR_LONGEST_CALL", "2".to_owned());
+    let world = World::with(options).await;
+    world.without_limits().await;
+    let phone = json!({ "from": "4915755509876" });
+    world.told(&[began("wacid.LOST", &phone)]).await;
+    let calls = world
+        .phone_calls("it is finished", |calls| {
+            calls.first().is_some_and(|call| call.end.is_some())
+        })
+        .await;
+    let end = calls[0].end.clone().unwrap();
+    assert_eq!((end.status.as_str(), end.duration), ("OTHER", 0));
+    assert!(end.reason.contains("WhatsApp"), "{}", end.reason);
+    let lost = world
+        .api
+        .until("calls?outcome=unknown", |calls| {
+            calls["items"][0]["crm"]["state"] == "finished"
+        })
+        .await;
+    let call = &lost["items"][0];
+    assert_eq!(
+        (&call["ended_at"], &call["duration"]),
+        (&Value::Null, &json!(0))
+    );
+    let path = format!("calls/{}", call["id"].as_str().unwrap());
+    let steps = |call: &Value| {
+        let steps = call["journey"].as_array().unwrap().iter();
+        steps
+            .map(|step| step["step"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let shown = world.api.get(&path).await;
+    assert!(
+        steps(&shown).contains(&"its end was not told".to_owned()),
+        "{shown:#}"
+    );
+
+    // The end comes after all: our record is right, and the CRM has one call as before.
+    world.told(&[ended("wacid.LOST", &phone)]).await;
+    let corrected = world
+        .api
+        .until(&path, |call| call["outcome"] == "answered")
+        .await;
+    assert_eq!(corrected["duration"], json!(85));
+    assert_eq!(
+        steps(&corrected).last().map(String::as_str),
+        Some("told too late for the CRM"),
+        "{corrected:#}"
+    );
+    world.comes_to_rest().await;
+    let calls = world.portal.phone_calls();
+    assert_eq!((calls.len(), calls[0].end.as_ref()), (1, Some(&end)));
+    // Told within the limit, a call is what it was.
+    world
+        .told(&[began("wacid.B", &phone), ended("wacid.B", &phone)])
+        .await;
+    world
+        .api
+        .until("calls?wacid=wacid.B", |calls| {
+            calls["items"][0]["outcome"] == "answered"
+        })
         .await;
     world.ends_clean().await;
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     frames::Page,
-    world::{Api, CLIENT_ID, PATIENCE, World, lena},
+    world::{ACCESS_TOKEN, Api, CLIENT_ID, CLIENT_SECRET, PATIENCE, World, lena},
 };
 
 const ROBOT: &str = "separator_template";
@@ -136,6 +136,14 @@ async fn a_card_sends_a_template_with_the_employees_rights_and_shows_what_became
         })
         .await;
     assert_eq!(after["messages"][0]["id"], message["id"]);
+    for secret in [
+        ACCESS_TOKEN,
+        CLIENT_SECRET,
+        page.api.key.as_str(),
+        world.api.key.as_str(),
+    ] {
+        assert!(!format!("{shown}{after}{message}").contains(secret));
+    }
     // Operators see it in the line's chat; the journey says who sent it.
     world.note("Ihre Bestellung A|1 ist da").await;
     let whole = world

@@ -230,6 +230,10 @@ async fn what_a_code_does_not_send_is_said_within_two_seconds_and_never_reaches_
         ),
         ("template-delivery_note+en+a||", "gives 3"),
         ("template-delivery_note+en+a| ", "value 2 is empty"),
+        (
+            "template-delivery_note+en+{{1}}|{{2}}",
+            "value 1 is still the place {{1}}",
+        ),
         (long.as_str(), "1024 at most"),
         (
             "template-appointment_reminder+en+first_nam:a|b",

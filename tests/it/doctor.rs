@@ -270,6 +270,22 @@ async fn one_fault_at_the_portal_turns_one_check_red_and_the_button_mends_it() {
             .all(|one| !one.handler.contains("old.example"))
     );
 
+    portal.wipe_robots();
+    let found = finds(&world, "portal_robots").await;
+    mended(&world, &found).await;
+    world
+        .api
+        .patch(
+            &format!("waba/phones/{}", world.phone),
+            json!({ "sms_service": true }),
+        )
+        .await;
+    world.phone_is("connected").await;
+    all_is_well(&world).await;
+    portal.wipe_senders();
+    let found = finds(&world, "portal_sms_providers").await;
+    mended(&world, &found).await;
+
     portal.drop_connector(&connector);
     let red = in_state(&examine(&world).await, "fault");
     assert!(red.contains("portal_connector"), "{red:?}");

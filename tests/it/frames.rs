@@ -3,7 +3,9 @@
 use sandbox::portal::{Fault, LocalApp, PageAnswer, PageForm, Portal, When, connector_options};
 use serde_json::{Value, json};
 
-use crate::world::{Api, CLIENT_ID, CLIENT_SECRET, Options, PATIENCE, World, lena};
+use crate::world::{
+    ACCESS_TOKEN, APP_SECRET, Api, CLIENT_ID, CLIENT_SECRET, Options, PATIENCE, World, lena,
+};
 
 /// A page of ours as it was answered to a portal's form.
 pub struct Page {
@@ -190,6 +192,36 @@ async fn an_application_with_pages_works_only_after_its_installation_is_finished
     let forbidden = json!({ "phone": "4915755500000" });
     assert_eq!(page.api.call("PATCH", &phone, Some(forbidden)).await.0, 422);
     world.phone_is("connected").await;
+
+    // Whatever its pages are told, no secret is in it.
+    let mut seen = String::new();
+    for path in [
+        "session".to_owned(),
+        "bitrix/instances".to_owned(),
+        format!("bitrix/instances/{id}"),
+        format!("bitrix/instances/{id}/installation"),
+        "bitrix/lines".to_owned(),
+        "waba/phones".to_owned(),
+        phone.clone(),
+        format!("{phone}/publishing"),
+        format!("frames/templates?number={}", world.phone),
+    ] {
+        seen.push_str(&page.api.get(&path).await.to_string());
+    }
+    assert!(
+        seen.contains("Anna Schmidt") && seen.contains("hello_world"),
+        "{seen}"
+    );
+    for secret in [
+        CLIENT_SECRET,
+        APP_SECRET,
+        ACCESS_TOKEN,
+        installation.application_token.as_str(),
+        world.api.key.as_str(),
+        page.api.key.as_str(),
+    ] {
+        assert!(!seen.contains(secret), "{secret} is shown");
+    }
     world.ends_clean().await;
 }
 

@@ -752,6 +752,16 @@ impl Api {
         body
     }
 
+    /// The same as somebody reads it who prefers this language.
+    pub async fn get_in(&self, language: &str, path: &str) -> Value {
+        let request = self
+            .http
+            .get(format!("{}/api/v1/{path}", self.base))
+            .bearer_auth(&self.key)
+            .header("Accept-Language", language);
+        request.send().await.unwrap().json().await.unwrap()
+    }
+
     pub async fn create(&self, path: &str, body: Value) -> Value {
         let (status, answer) = self.call("POST", path, Some(body)).await;
         assert!(

@@ -3,6 +3,7 @@ import type { Component } from "vue";
 import type { RouteRecordRaw } from "vue-router";
 import AppIcon from "@bitrix24/b24icons-vue/outline/DeveloperResourcesIcon";
 import AuditIcon from "@bitrix24/b24icons-vue/outline/BulletedListIcon";
+import CallsIcon from "@bitrix24/b24icons-vue/outline/TelephonyIcon";
 import ConnectIcon from "@bitrix24/b24icons-vue/outline/LinkIcon";
 import ConnectorIcon from "@bitrix24/b24icons-vue/outline/ContactCenterIcon";
 import EventsIcon from "@bitrix24/b24icons-vue/outline/PulseIcon";
@@ -82,6 +83,8 @@ export const routes: RouteRecordRaw[] = [
 
   { path: "/messages", component: () => import("./pages/messages/MessageList.vue"), meta: menu("work", MessagesIcon, (w) => w.messages.title) },
   { path: "/messages/:id", component: () => import("./pages/messages/MessagePage.vue") },
+  { path: "/calls", component: () => import("./pages/calls/CallList.vue"), meta: menu("work", CallsIcon, (w) => w.calls.title) },
+  { path: "/calls/:id", component: () => import("./pages/calls/CallPage.vue") },
   { path: "/queue", component: () => import("./pages/queue/QueuePage.vue"), meta: menu("work", QueueIcon, (w) => w.queue.menu) },
 
   { path: "/users", component: () => import("./pages/users/UserList.vue"), meta: { ...menu("people", UsersIcon, (w) => w.people.users), administrator: true } },

@@ -3,9 +3,11 @@
 //! Meta takes almost any address on saving and tests none of them: a wrong certificate shows only as silence. So what
 //! somebody enters as the server's address is put into one form ([`address`]) and looked at as Meta would look at it
 //! ([`preflight`]), and what the telephone server needs is written out ready to be pasted ([`pbx`]). What was chosen and
-//! what Meta has are kept apart ([`settings`]); the one is made the other, tried again and read back ([`worker`]).
+//! what Meta has are kept apart ([`settings`]); the one is made the other, tried again and read back ([`worker`]). A call
+//! whose end is never told is not left ringing in the CRM for ever ([`lost`]).
 
 pub mod address;
+pub mod lost;
 pub mod pbx;
 pub mod preflight;
 pub mod settings;

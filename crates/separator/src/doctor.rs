@@ -20,6 +20,7 @@ mod line;
 mod meta;
 mod meta_app;
 mod number;
+mod orders;
 mod portal;
 mod proof;
 mod queue;
@@ -43,7 +44,7 @@ use tokio::{sync::Notify, time::error::Elapsed};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use self::verdict::text;
+pub(crate) use self::verdict::text;
 pub use self::{
     proof::Proofs,
     report::Report,

@@ -371,6 +371,7 @@ async fn deliver_with(app: &Arc<App>, lease: Lease, stop: CancellationToken) {
         portal::run(Arc::clone(app), stop.clone()),
         media::run(Arc::clone(app), stop.clone()),
         calling::worker::run(Arc::clone(app), stop.clone()),
+        calling::lost::run(Arc::clone(app), stop.clone()),
         window::run(Arc::clone(app), stop.clone()),
         template_watch::run(Arc::clone(app), stop.clone()),
         housekeeping::run(Arc::clone(app), stop),

@@ -76,7 +76,7 @@ pub fn help() -> String {
     text
 }
 
-static REFERENCE: [SettingDoc; 15] = [
+static REFERENCE: [SettingDoc; 16] = [
     SettingDoc {
         variable: "SEPARATOR_LISTEN",
         key: "listen",
@@ -174,6 +174,13 @@ static REFERENCE: [SettingDoc; 15] = [
         meaning: "Seconds that a file has to arrive before the text beside it goes on without: 0 \
                   to 300.",
     },
+    SettingDoc {
+        variable: "SEPARATOR_LONGEST_CALL",
+        key: "longest_call",
+        default: "14400",
+        meaning: "Seconds after which a call whose end WhatsApp never told is finished in the CRM \
+                  with an unknown outcome: 1 to 604800.",
+    },
 ];
 
 /// The flags of the settings; flatten them into each command that needs settings.
@@ -227,6 +234,9 @@ pub struct SettingsArguments {
     /// Seconds that a file has to arrive before its text goes on
     #[arg(long, value_name = "SECONDS")]
     pub media_wait: Option<String>,
+    /// Seconds after which a call without an end is finished
+    #[arg(long, value_name = "SECONDS")]
+    pub longest_call: Option<String>,
 }
 
 impl SettingsArguments {
@@ -246,6 +256,7 @@ impl SettingsArguments {
             ("log_format", &self.log_format),
             ("unknown_wait", &self.unknown_wait),
             ("media_wait", &self.media_wait),
+            ("longest_call", &self.longest_call),
         ]
         .into_iter()
         .filter_map(|(key, value)| Some((key, value.as_deref()?)))
@@ -286,6 +297,9 @@ pub struct Settings {
     pub unknown_wait: Duration,
     /// How long a file may take to arrive before the text beside it goes on without.
     pub media_wait: Duration,
+    /// How long a call may go on before it is given up that its end will be told. Meta names no longest call (Calling,
+    /// FAQ), so this is ours.
+    pub longest_call: Duration,
     /// The stand-ins that take the place of Meta and Bitrix24; no setting, the command `sandbox` says it.
     pub sandbox: Option<StandIns>,
 }
@@ -540,6 +554,7 @@ impl Given {
             log_format: self.value("log_format", "text or json", |text| text.parse().ok())?,
             unknown_wait: self.seconds("unknown_wait", 1, 3600)?,
             media_wait: self.seconds("media_wait", 0, 300)?,
+            longest_call: self.seconds("longest_call", 1, 604_800)?,
             sandbox: None,
         })
     }
@@ -773,6 +788,7 @@ mod tests {
         assert_eq!(settings.log_format, LogFormat::Text);
         assert_eq!(settings.unknown_wait, Duration::from_mins(2));
         assert_eq!(settings.media_wait, Duration::from_secs(5));
+        assert_eq!(settings.longest_call, Duration::from_hours(4));
     }
 
     #[test]
@@ -846,6 +862,7 @@ mod tests {
             ("log_format", "json"),
             ("unknown_wait", "60"),
             ("media_wait", "0"),
+            ("longest_call", "60"),
         ];
         let keys: BTreeSet<_> = values.iter().map(|(key, _)| *key).collect();
         assert_eq!(keys, reference().iter().map(|doc| doc.key).collect());
@@ -903,6 +920,7 @@ mod tests {
             assert_eq!(settings.log_format, LogFormat::Json);
             assert_eq!(settings.unknown_wait, Duration::from_mins(1));
             assert_eq!(settings.media_wait, Duration::ZERO);
+            assert_eq!(settings.longest_call, Duration::from_mins(1));
         }
     }
 
@@ -986,6 +1004,7 @@ mod tests {
             ("log_format", "xml", "text or json"),
             ("unknown_wait", "0", "1 to 3600"),
             ("media_wait", "301", "0 to 300"),
+            ("longest_call", "0", "1 to 604800"),
         ] {
             let doc = reference().iter().find(|doc| doc.key == key).unwrap();
             let flag = format!("--{}", key.replace('_', "-"));

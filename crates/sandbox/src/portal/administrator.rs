@@ -326,6 +326,18 @@ impl Portal {
         });
     }
 
+    /// All SMS providers of applications disappear without anybody being told.
+    pub fn wipe_senders(&self) {
+        self.lock().senders.clear();
+        self.changed(None);
+    }
+
+    /// All robots and workflow actions of applications disappear without anybody being told.
+    pub fn wipe_robots(&self) {
+        self.lock().robots.clear();
+        self.changed(None);
+    }
+
     /// Another vendor's connector, registered and, where a line is given, switched on there.
     pub fn foreign_connector(&self, id: &str, line: Option<i64>) {
         let mut state = self.lock();
@@ -455,6 +467,16 @@ impl Portal {
             .active = false;
         self.changed(None);
         Ok(())
+    }
+
+    /// Other permissions are ticked in a local application's form, and saved; names with commas. Tokens have them from
+    /// now on, and who asks for new tokens is told.
+    pub fn set_scope(&self, client_id: &str, scope: &str) {
+        let granted = scope.split(',').map(str::to_owned).collect();
+        if let Some(app) = self.lock().apps.get_mut(client_id) {
+            app.scope = granted;
+        }
+        self.changed(None);
     }
 
     /// An employee gets or loses the administrator's rights.

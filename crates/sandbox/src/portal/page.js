@@ -59,7 +59,7 @@ async function attempt(work) {
 // --- BBCode ---
 
 const WRAPPERS = { b: "strong", i: "em", u: "u", s: "s", code: "code" };
-const COMMANDS = new Set(["send", "put", "call", "user", "chat", "context", "size", "timestamp"]);
+const COMMANDS = new Set(["call", "user", "chat", "context", "size", "timestamp"]);
 
 /** The address, where it is one that may be followed. */
 function safeAddress(text) {
@@ -81,6 +81,7 @@ function opened(name, value) {
   }
   if (name === "url") return make("a", { rel: "noopener noreferrer", target: "_blank" });
   if (name === "img") return make("span");
+  if (name === "send" || name === "put") return make("button", { type: "button", className: "command" });
   return COMMANDS.has(name) ? make("span", { className: "command", title: name }) : null;
 }
 
@@ -89,6 +90,11 @@ function finish(node, name, value) {
   if (name === "url") {
     const address = safeAddress(value || node.textContent);
     if (address) node.href = address;
+  }
+  if (name === "send" || name === "put") {
+    // `[send=text]` says the text in the chat, `[put=text]` puts it into the field below.
+    const words = value || node.textContent;
+    node.addEventListener("click", () => (name === "send" ? attempt(() => say(words)) : put(words)));
   }
 }
 
@@ -555,6 +561,21 @@ async function send() {
   drawAttached();
   view.following = true;
   follow();
+}
+
+/** Says a text in the chat; what is being written stays where it is. */
+async function say(text) {
+  const form = new FormData();
+  form.append("text", text);
+  form.append("user", element("operator").value);
+  await ask(`chats/${view.chat}/messages`, { method: "POST", body: form });
+}
+
+/** Puts a text into the field, behind what is there. */
+function put(text) {
+  const area = element("answer");
+  area.setRangeText(text, area.value.length, area.value.length, "end");
+  area.focus();
 }
 
 /** Puts a tag around what is selected. */

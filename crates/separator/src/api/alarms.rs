@@ -7,7 +7,10 @@ use super::{
     page::Page,
     rule::Rule,
 };
-use crate::store::browse::{self, Alarm};
+use crate::{
+    store::browse::{self, Alarm},
+    translate::message::Language,
+};
 
 const FIELDS: &[Field] = &[
     Field::id(),
@@ -47,12 +50,16 @@ pub(super) const OPERATIONS: &[Operation] = &[Operation {
     })
 }];
 
-pub(super) fn show(alarm: &Alarm) -> Value {
+pub(super) fn show(alarm: &Alarm, language: Language) -> Value {
+    let russian = alarm
+        .russian
+        .as_ref()
+        .filter(|_| language == Language::Russian);
     json!({
         "id": alarm.id,
         "kind": alarm.kind,
         "subject": alarm.subject,
-        "text": alarm.text,
+        "text": russian.unwrap_or(&alarm.text),
         "raised_at": alarm.raised_at,
     })
 }
@@ -62,5 +69,9 @@ async fn list(call: Call) -> Outcome {
     let page = Page::read(&mut query);
     query.finish()?;
     let rows = browse::alarms(&call.app.store, &call.reach(), page.window()).await?;
-    Ok(page.of_rows(rows, |alarm| alarm.id, show))
+    Ok(page.of_rows(
+        rows,
+        |alarm| alarm.id,
+        |alarm| show(alarm, call.client.language),
+    ))
 }

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     registry::Registry,
     store::calls::{self, Filter, Shown},
+    translate::{message::Language, notes::Words},
 };
 
 const PATH: &str = "/api/v1/calls";
@@ -31,6 +32,7 @@ const OUTCOMES: &[&str] = &[
     "unanswered",
     "declined",
     "failed",
+    "unknown",
 ];
 
 const CRM_STATES: &[&str] = &["waits", "registered", "finishing", "finished"];
@@ -85,7 +87,8 @@ const FIELDS: &[Field] = &[
     Field::read(
         "outcome",
         Shape::OneOf(OUTCOMES),
-        "How it went. missed: nobody took the customer's call; unanswered: the customer did not take the company's.",
+        "How it went. missed: nobody took the customer's call; unanswered: the customer did not take the company's; \
+         unknown: Meta never told the end.",
         "answered",
     ),
     Field::nullable("error", Shape::Text, "Why it failed, in Meta's words.", ""),
@@ -157,7 +160,7 @@ const CRM_FIELDS: &[Field] = &[
         "problem",
         Shape::Text,
         "Why it waits.",
-        "The application has no permission for telephony (scope telephony).",
+        "The application has no permission for telephony.",
     ),
 ];
 
@@ -236,6 +239,11 @@ const FILTER: &[Parameter] = &[
         description: "That went so.",
     },
     Parameter {
+        name: "crm",
+        shape: Shape::OneOf(CRM_STATES),
+        description: "Of which Bitrix24 has that much.",
+    },
+    Parameter {
         name: "q",
         shape: Shape::Text,
         description: "With this in the customer's name, number, user id or username.",
@@ -257,7 +265,21 @@ pub(super) const OPERATIONS: &[Operation] = &[
     },
 ];
 
-fn show(call: &Shown) -> Value {
+/// Why Bitrix24 does not have a call: what we know the reason of in words with what to do, else what it said.
+fn problem(why: &str, language: Language) -> &str {
+    let no_scope = Words {
+        english: "The application has no permission for telephony. In Bitrix24: Developer resources, Integrations, the \
+                  application, Permissions, tick Telephony (telephony), save. The call follows by itself for 72 hours.",
+        russian: "У приложения нет права на телефонию. В Битрикс24: «Разработчикам», «Интеграции», приложение, «Настройка \
+                  прав», отметьте «Телефония» (telephony), сохраните. В течение 72 часов звонок появится сам.",
+    };
+    match why {
+        calls::NO_SCOPE => no_scope.in_language(language),
+        why => why,
+    }
+}
+
+fn show(call: &Shown, language: Language) -> Value {
     json!({
         "id": call.id,
         "phone": call.phone_id,
@@ -281,7 +303,7 @@ fn show(call: &Shown) -> Value {
             "responsible": call.responsible,
             "entity": call.entity.as_ref().map(|(kind, id)| json!({ "type": kind, "id": id })),
             "activity": call.activity,
-            "problem": call.problem,
+            "problem": call.problem.as_deref().map(|why| problem(why, language)),
         },
         "permission": call.permission.as_ref().map(|(state, until)| json!({ "state": state, "until": until })),
         "created_at": call.created_at,
@@ -295,6 +317,7 @@ fn filter(query: &mut Query, registry: &Registry) -> Filter {
         wacid: query.optional("wacid", rules::text(200)),
         direction: query.optional("direction", rules::choice(DIRECTIONS)),
         outcome: query.optional("outcome", rules::choice(OUTCOMES)),
+        told: query.optional("crm", rules::choice(CRM_STATES)),
         person: query.optional("q", rules::text(200)),
     }
 }
@@ -305,14 +328,15 @@ async fn list(call: Call) -> Outcome {
     let filter = filter(&mut query, &call.registry());
     query.finish()?;
     let rows = calls::list(&call.app.store, &call.reach(), &filter, page.window()).await?;
-    Ok(page.of_rows(rows, |call| call.id, show))
+    let language = call.client.language;
+    Ok(page.of_rows(rows, |row| row.id, |row| show(row, language)))
 }
 
 async fn get(call: Call) -> Outcome {
     let id = call.id(WHAT)?;
     let found = calls::one(&call.app.store, &call.reach(), id).await?;
     let found = found.ok_or_else(|| Problem::unknown(WHAT))?;
-    let mut shown = show(&found);
+    let mut shown = show(&found, call.client.language);
     shown["journey"] = messages::journey(&found.journey);
     Ok(shown)
 }

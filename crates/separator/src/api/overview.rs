@@ -133,7 +133,7 @@ async fn get(call: Call) -> Outcome {
     Ok(json!({
         "numbers": numbers.iter().map(|number| show(number, &call)).collect::<Vec<_>>(),
         "queue": { "depth": depth.depth, "oldest": depth.oldest },
-        "alarms": open.iter().map(alarms::show).collect::<Vec<_>>(),
+        "alarms": open.iter().map(|alarm| alarms::show(alarm, call.client.language)).collect::<Vec<_>>(),
         "dead_letters": browse::dead_letter_count(store, &reach).await?,
         "faults": faults,
         "checked_at": report.as_ref().map(Report::checked_at),

@@ -6,7 +6,7 @@
 //! number has one try at a time, so an older choice is never sent after a newer one was tried.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -27,19 +27,25 @@ use super::{
 use crate::{
     account,
     app::App,
+    doctor::{Text, text},
     identifiers::Chance,
     registry::{Part, Phone},
     store::{self, instances},
     time::Millis,
+    translate::message::Language,
 };
 
 /// How long the worker rests where nothing is due and nobody wakes it.
 const REST: Duration = Duration::from_secs(5);
 /// How many numbers are worked on at the same time.
 const AT_ONCE: usize = 8;
+/// How often Meta is asked what it has and whether calls can arrive, though nobody chose anything.
+const ROUND: Duration = Duration::from_hours(1);
 /// How often the telephone server of a number is looked at.
 const NIGHT: Duration = Duration::from_hours(24);
 
+/// Kind of the alarm that Meta says calls cannot arrive; the subject is the number's id.
+pub const BLOCKED_ALARM: &str = "calling_blocked";
 /// Kind of the alarm that a telephone server's certificate ends within two weeks; the subject is the number's id.
 pub const CERTIFICATE_ALARM: &str = "sip_certificate";
 /// Kind of the alarm that it ends within three days.
@@ -50,6 +56,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
     let busy = Arc::new(Busy {
         phones: Mutex::default(),
         places: Semaphore::new(AT_ONCE),
+        looked: Mutex::default(),
     });
     let mut tasks = JoinSet::new();
     loop {
@@ -74,6 +81,42 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
 struct Busy {
     phones: Mutex<HashSet<Uuid>>,
     places: Semaphore,
+    /// When Meta was last asked by the timer, whatever came of it.
+    looked: Mutex<HashMap<Uuid, Millis>>,
+}
+
+/// Has Meta asked about numbers that take calls, of which it said nothing for a round. It may have changed its mind about
+/// them, and a callback that tells of somebody else's change may get lost.
+async fn look_on_time(app: &App, busy: &Busy, now: Millis) -> Result<(), store::Error> {
+    let registry = app.directory.snapshot();
+    let due: Vec<Uuid> = {
+        let mut looked = busy.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        looked.retain(|phone, _| registry.calling.contains_key(phone));
+        let old = |at: Option<Millis>| at.is_none_or(|at| now.since(at) >= ROUND);
+        let due = |phone: &Uuid, calling: &Calling| {
+            calling.wish.calling
+                && matches!(calling.state, State::InSync | State::Changed)
+                && calling.due_at.is_none()
+                && old(calling.applied_at)
+                && old(looked.get(phone).copied())
+        };
+        let due: Vec<Uuid> = registry
+            .calling
+            .iter()
+            .filter(|(phone, calling)| due(phone, calling))
+            .map(|(phone, _)| *phone)
+            .collect();
+        looked.extend(due.iter().map(|phone| (*phone, now)));
+        due
+    };
+    if due.is_empty() {
+        return Ok(());
+    }
+    let mut tx = app.store.begin().await?;
+    for phone in due {
+        store::calling::look(&mut tx, phone, now);
+    }
+    tx.commit().await
 }
 
 /// Begins what is due; gives how long to rest.
@@ -83,6 +126,7 @@ async fn begin(
     tasks: &mut JoinSet<()>,
 ) -> Result<Duration, store::Error> {
     let now = app.clock.now();
+    look_on_time(app, busy, now).await?;
     let due = store::calling::due(&app.store, now).await?;
     let to_check = store::calling::to_check(&app.store, now).await?;
     let saving: HashSet<Uuid> = due.iter().copied().collect();
@@ -362,6 +406,8 @@ async fn accepted(
     calling.state = State::InSync;
     calling.error = None;
     calling.outside = None;
+    let blocked = |warning: &Warning| matches!(warning, Warning::Blocked { .. });
+    let blocked_before = calling.warnings.drain(..).filter(blocked).collect();
     calling.warnings = applied
         .foreign
         .iter()
@@ -382,22 +428,51 @@ async fn accepted(
     } else {
         calling.due_at = None;
     }
-    if calling.wish.sip && calling.wish.calling {
-        let id = &tried.phone.phone_number_id;
-        // Where Meta does not say, there is nothing to warn of.
-        for block in tried
-            .client
-            .sip_health(&tried.credentials, id)
-            .await
-            .unwrap_or_default()
-        {
-            let error = block.errors.first();
-            calling.warnings.push(Warning::Blocked {
-                code: error.and_then(|error| error.code),
-                text: error.map_or(block.entity.clone(), |error| error.message.clone()),
-            });
-        }
+    let blocks = health(tried, calling).await;
+    // Where Meta does not say, what it said before still stands.
+    let blocks = blocks.unwrap_or(blocked_before);
+    announce_blocks(app, tried.phone.id, &tried.phone.phone, &blocks).await?;
+    calling.warnings.extend(blocks);
+    Ok(())
+}
+
+/// What Meta says stands in the way of calls; none where it does not say. The aggregate of the same answer is no verdict
+/// about messages (Meta: messaging health status).
+async fn health(tried: &Try, calling: &Calling) -> Option<Vec<Warning>> {
+    if !calling.wish.sip || !calling.wish.calling {
+        return Some(Vec::new());
     }
+    let id = &tried.phone.phone_number_id;
+    let blocks = tried.client.sip_health(&tried.credentials, id).await.ok()?;
+    let warning = |block: whatsapp::client::SipBlock| {
+        let error = block.errors.into_iter().next();
+        Warning::Blocked {
+            code: error.as_ref().and_then(|error| error.code),
+            text: error.map_or(block.entity, |error| error.message),
+        }
+    };
+    Some(blocks.into_iter().map(warning).collect())
+}
+
+/// Raises the alarm that calls cannot arrive when Meta begins to say so, and clears it when Meta ends.
+async fn announce_blocks(
+    app: &App,
+    phone: Uuid,
+    number: &str,
+    blocks: &[Warning],
+) -> Result<(), store::Error> {
+    let (now, subject) = (app.clock.now(), phone.to_string());
+    let Some(block) = blocks.first() else {
+        instances::clear_alarm(&app.store, now, BLOCKED_ALARM, &subject).await?;
+        return Ok(());
+    };
+    let said = |language| block.text(language);
+    let text = Text {
+        english: format!("+{number}: {}", said(Language::English)),
+        russian: format!("+{number}: {}", said(Language::Russian)),
+    };
+    let id = app.ids.next();
+    instances::raise_alarm_in_words(&app.store, id, now, BLOCKED_ALARM, &subject, &text).await?;
     Ok(())
 }
 
@@ -429,31 +504,20 @@ async fn announce(app: &App, phone: Uuid, report: &Report) -> Result<(), store::
         return Ok(());
     };
     let days = certificate.days_left(app.clock.now());
-    if days >= 14 {
-        return clear(app, phone).await;
-    }
-    let text = format!(
-        "The certificate of the telephone server {} ends on {}: renew it, or calls stop.",
-        report.address,
-        certificate
-            .until
-            .to_string()
-            .chars()
-            .take(10)
-            .collect::<String>()
+    let (address, until) = (&report.address, certificate.until.to_string());
+    let day = until.get(..10).unwrap_or(&until);
+    let text = text!(
+        "The certificate of the telephone server {address} ends on {day}: renew it, or calls stop.",
+        "Сертификат телефонного сервера {address} действует до {day}: обновите его, иначе звонки прекратятся."
     );
-    let kinds = [(14, CERTIFICATE_ALARM), (3, CERTIFICATE_URGENT_ALARM)];
-    for (_, kind) in kinds.into_iter().filter(|(limit, _)| days < *limit) {
-        let id = app.ids.next();
-        instances::raise_alarm(
-            &app.store,
-            id,
-            app.clock.now(),
-            kind,
-            &phone.to_string(),
-            &text,
-        )
-        .await?;
+    let (now, subject) = (app.clock.now(), phone.to_string());
+    for (limit, kind) in [(14, CERTIFICATE_ALARM), (3, CERTIFICATE_URGENT_ALARM)] {
+        if days < limit {
+            let id = app.ids.next();
+            instances::raise_alarm_in_words(&app.store, id, now, kind, &subject, &text).await?;
+        } else {
+            instances::clear_alarm(&app.store, now, kind, &subject).await?;
+        }
     }
     Ok(())
 }

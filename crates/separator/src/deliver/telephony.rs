@@ -15,6 +15,7 @@ use bitrix24::{
 use super::{outcome, pace::Pace, report::Told as Outcome, settle::Settled};
 use crate::{
     app::App,
+    doctor::{Text, text},
     portal::{self, CallError},
     registry::Instance,
     store::{
@@ -24,6 +25,7 @@ use crate::{
         lanes::{Claimed, Ending, Task},
     },
     time::Millis,
+    translate::{message::Language, notes::Words},
 };
 
 /// Kind of the alarm that a portal does not take calls; the subject is the portal's id.
@@ -90,8 +92,7 @@ pub(super) async fn tell(
         return settled(row, Ending::Done);
     };
     if !is_allowed(instance) {
-        let why = "The application has no permission for telephony (scope telephony).";
-        return not_allowed(app, instance, row, &told, why, NO_SCOPE).await;
+        return not_allowed(app, instance, row, &told, Forbidden::Scope, NO_SCOPE).await;
     }
     if step == Step::Finish
         && told.known != Known::Finishing
@@ -99,7 +100,7 @@ pub(super) async fn tell(
     {
         return unwritten(row, &error, now);
     }
-    let request = request(&told, step, user(&told, instance));
+    let request = request(&told, step, user(&told, instance), instance.language);
     match portal::call(app, instance, &request.method, &request.params).await {
         Ok(answer) => {
             if pace.works() {
@@ -123,7 +124,18 @@ fn phone(call: &Told) -> String {
         .map_or_else(|| HIDDEN.to_owned(), |digits| format!("+{digits}"))
 }
 
-fn request(call: &Told, step: Step, user: i64) -> Call {
+/// Why a call did not come to people speaking, for those who look at it in the CRM.
+fn reason(call: &Told, language: Language) -> Option<String> {
+    let unknown = Words {
+        english: "WhatsApp did not tell how the call ended.",
+        russian: "WhatsApp не сообщил, как закончился звонок.",
+    };
+    let lost = call.outcome == calls::Outcome::Unknown;
+    let unknown = lost.then(|| unknown.in_language(language).to_owned());
+    unknown.or_else(|| call.error.clone())
+}
+
+fn request(call: &Told, step: Step, user: i64, language: Language) -> Call {
     let id = call.crm_call_id.as_deref().unwrap_or_default();
     match step {
         Step::Search => telephony::search_crm(&phone(call)),
@@ -144,7 +156,7 @@ fn request(call: &Told, step: Step, user: i64) -> Call {
             user,
             call.duration,
             call.outcome.code(),
-            call.error.as_deref(),
+            reason(call, language).as_deref(),
         ),
     }
 }
@@ -274,7 +286,7 @@ async fn failed(
             return settled(row, outcome::wait(now, Duration::ZERO));
         }
         if rest.code().is_some_and(is_a_permission) {
-            return not_allowed(app, instance, row, &call, &why, REFUSED).await;
+            return not_allowed(app, instance, row, &call, Forbidden::Said(why), REFUSED).await;
         }
         // What only helps is not waited for: a chat that is gone, a card that cannot be shown.
         if rest.class() == Class::Refused && matches!(step, Step::Search | Step::Chat | Step::Show)
@@ -311,28 +323,61 @@ fn is_a_permission(code: &str) -> bool {
     .any(|known| known.eq_ignore_ascii_case(code))
 }
 
+/// Why a portal takes no calls.
+enum Forbidden {
+    /// The application was not granted what it takes.
+    Scope,
+    /// The portal said so.
+    Said(String),
+}
+
+impl Forbidden {
+    fn why(&self) -> &str {
+        match self {
+            Self::Scope => calls::NO_SCOPE,
+            Self::Said(why) => why,
+        }
+    }
+
+    /// What the administrator is told, with what to do.
+    fn alarm(&self, domain: &str) -> Text {
+        match self {
+            Self::Scope => text!(
+                "{domain} does not take calls: the application has no permission for telephony. In Bitrix24 open \
+                 Applications, Developer resources, Integrations, the application, tick Telephony (telephony) under \
+                 Permissions and save; calls of the last 72 hours follow by themselves.",
+                "{domain} не принимает звонки: у приложения нет права на телефонию. В Битрикс24 откройте «Разработчикам», \
+                 «Интеграции», приложение, в «Настройке прав» отметьте «Телефония» (telephony) и сохраните; звонки за \
+                 последние 72 часа появятся сами."
+            ),
+            Self::Said(why) => text!(
+                "{domain} does not take calls: {why} Look in Bitrix24 whether the application has the permission \
+                 telephony and whether the plan includes it; calls of the last 72 hours follow by themselves.",
+                "{domain} не принимает звонки: {why} Проверьте в Битрикс24, есть ли у приложения право telephony и \
+                 входит ли телефония в тариф; звонки за последние 72 часа появятся сами."
+            ),
+        }
+    }
+}
+
 /// Nothing is lost: the call waits until the portal allows it, as long as anything waits.
 async fn not_allowed(
     app: &App,
     instance: &Instance,
     row: Claimed,
     call: &Told,
-    why: &str,
+    forbidden: Forbidden,
     pause: Duration,
 ) -> Outcome {
     let now = app.clock.now();
-    let text = format!(
-        "{} does not take calls: {why} Give the application the permission telephony in Bitrix24 and install it again; \
-         calls wait until then.",
-        instance.domain
-    );
-    let id = app.ids.next();
-    let subject = instance.id.to_string();
-    if let Err(error) =
-        instances::raise_alarm(&app.store, id, now, TELEPHONY_ALARM, &subject, &text).await
-    {
+    let (id, subject) = (app.ids.next(), instance.id.to_string());
+    let text = forbidden.alarm(&instance.domain);
+    let raised =
+        instances::raise_alarm_in_words(&app.store, id, now, TELEPHONY_ALARM, &subject, &text);
+    if let Err(error) = raised.await {
         tracing::warn!(%error, "an alarm could not be raised");
     }
+    let why = forbidden.why();
     note(app, call, why).await;
     let ending = if now.since(row.created_at) >= outcome::PATIENCE {
         Ending::Dead {

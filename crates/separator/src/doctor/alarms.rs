@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Report, State, check};
+use super::{Report, State, Text, check};
 use crate::{
     app::App,
     store::{self, instances},
@@ -26,13 +26,17 @@ pub(super) async fn follow(app: &App, report: &Report) -> Result<(), store::Erro
             kept.insert((kind.clone(), subject.id.clone()));
         }
         if finding.state == State::Fault {
-            let cause = finding
-                .cause
-                .as_ref()
-                .map_or("", |cause| cause.in_language(Language::English));
-            let text = format!("{}: {cause}", subject.name);
+            let cause = |language| {
+                let cause = finding.cause.as_ref();
+                cause.map_or("", |cause| cause.in_language(language))
+            };
+            let text = Text {
+                english: format!("{}: {}", subject.name, cause(Language::English)),
+                russian: format!("{}: {}", subject.name, cause(Language::Russian)),
+            };
+            let (id, subject_id) = (app.ids.next(), &subject.id);
             let raised =
-                instances::raise_alarm(&app.store, app.ids.next(), now, &kind, &subject.id, &text);
+                instances::raise_alarm_in_words(&app.store, id, now, &kind, subject_id, &text);
             if raised.await? {
                 tracing::warn!(
                     check = about.id,

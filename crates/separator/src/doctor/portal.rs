@@ -12,7 +12,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    LOOK,
+    LOOK, orders,
+    orders::Orders,
     repair::Repair,
     verdict::{About, Check, Group, Verdict, text},
 };
@@ -119,6 +120,26 @@ pub(super) const CHECKS: &[Check<Seen>] = &[
         )
         .mended_by(Repair::Placements),
         judge: portal_placements,
+    },
+    Check {
+        about: About::new(
+            "portal_sms_providers",
+            GROUP,
+            "The portal offers the numbers as SMS providers",
+            "Портал предлагает номера как SMS-провайдеров",
+        )
+        .mended_by(Repair::Publish),
+        judge: |seen| orders::providers(&seen.orders),
+    },
+    Check {
+        about: About::new(
+            "portal_robots",
+            GROUP,
+            "The portal offers the step for robots and workflows",
+            "Портал предлагает шаг для роботов и бизнес-процессов",
+        )
+        .mended_by(Repair::Publish),
+        judge: |seen| orders::steps(&seen.orders),
     },
 ];
 
@@ -229,6 +250,7 @@ pub(super) struct Seen {
     /// The connectors that the portal lists: ids in lower case, and names.
     pub(super) listed: Result<Vec<(String, String)>, Silence>,
     placements: Result<Vec<Placement>, Silence>,
+    orders: Orders,
 }
 
 /// A page that is embedded on the portal.
@@ -276,6 +298,10 @@ pub(super) async fn see(app: &Arc<App>, registry: &Registry, id: Uuid) -> Option
         ),
     };
     let numbers: Vec<_> = registry.phones_of(id).collect();
+    let orders = match &info {
+        Ok(_) => Orders::see(app, instance, &numbers).await,
+        Err(silence) => Orders::unseen(silence, &numbers),
+    };
     Some(Seen {
         domain: instance.domain.clone(),
         state: instance.state,
@@ -293,6 +319,7 @@ pub(super) async fn see(app: &Arc<App>, registry: &Registry, id: Uuid) -> Option
         handlers,
         listed,
         placements,
+        orders,
     })
 }
 

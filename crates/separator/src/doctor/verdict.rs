@@ -35,13 +35,13 @@ impl Text {
 /// Makes a [`Text`]: the same sentence in English and in Russian, each with the values in its place.
 macro_rules! text {
     ($english:literal, $russian:literal $(,)?) => {
-        $crate::doctor::verdict::Text {
+        $crate::doctor::Text {
             english: format!($english),
             russian: format!($russian),
         }
     };
 }
-pub(super) use text;
+pub(crate) use text;
 
 /// What a check says.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -130,6 +130,7 @@ impl Claim {
         };
         Secret::new(
             serde_json::to_string(&kept)
+                // Only maps with keys that are no texts, and types that refuse by themselves, fail.
                 .expect("a structure of texts and numbers always becomes JSON"),
         )
     }

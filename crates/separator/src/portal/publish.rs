@@ -13,7 +13,7 @@
 //!
 //! Nobody who is not an administrator gets a connector: the line would look right and half of it would be refused.
 
-pub(super) mod orders;
+pub(crate) mod orders;
 
 use std::{fmt, time::Duration};
 

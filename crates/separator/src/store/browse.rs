@@ -584,6 +584,8 @@ pub struct Alarm {
     pub subject: String,
     /// One sentence.
     pub text: String,
+    /// The same in Russian, where what raised it speaks that.
+    pub russian: Option<String>,
     /// When it was raised.
     pub raised_at: Millis,
 }
@@ -594,7 +596,7 @@ pub async fn alarms(store: &Store, reach: &Reach, window: Window) -> Result<Vec<
     reach.subjects(&mut conditions, "subject");
     conditions.sql.push("cleared_at IS NULL".to_owned());
     let (sql, cells) = conditions.page(
-        "SELECT id, kind, subject, text, raised_at FROM alarms",
+        "SELECT id, kind, subject, text, text_ru, raised_at FROM alarms",
         "id",
         window,
     );
@@ -606,6 +608,7 @@ pub async fn alarms(store: &Store, reach: &Reach, window: Window) -> Result<Vec<
                 kind: row.text("kind")?,
                 subject: row.text("subject")?,
                 text: row.text("text")?,
+                russian: row.maybe_text("text_ru")?,
                 raised_at: Millis(row.number("raised_at")?),
             })
         })

@@ -12,6 +12,12 @@ use super::{
 };
 use crate::time::Millis;
 
+/// Why a call waits where the portal did not grant the application what it takes.
+pub const NO_SCOPE: &str = "the application has no permission for telephony";
+
+/// The journey's word for an end that was told after the CRM had been told that nobody knows it.
+const TOO_LATE: &str = "told too late for the CRM";
+
 /// What a callback told of a call.
 #[derive(Debug, Clone)]
 pub struct CallNews {
@@ -54,17 +60,20 @@ pub enum Outcome {
     Declined,
     /// It could not be put through.
     Failed,
+    /// Its end was never told.
+    Unknown,
 }
 
 impl Outcome {
     /// Each.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Active,
         Self::Answered,
         Self::Missed,
         Self::Unanswered,
         Self::Declined,
         Self::Failed,
+        Self::Unknown,
     ];
 
     /// As stored and as the API says it.
@@ -76,6 +85,7 @@ impl Outcome {
             Self::Unanswered => "unanswered",
             Self::Declined => "declined",
             Self::Failed => "failed",
+            Self::Unknown => "unknown",
         }
     }
 
@@ -94,7 +104,7 @@ impl Outcome {
             Self::Missed => "304",
             Self::Unanswered => "480",
             Self::Declined => "603",
-            Self::Active | Self::Failed => "OTHER",
+            Self::Active | Self::Failed | Self::Unknown => "OTHER",
         }
     }
 }
@@ -108,6 +118,8 @@ struct Course {
     duration: i64,
     declined: bool,
     error: Option<String>,
+    /// Whether it was given up that the end will be told.
+    lost: bool,
 }
 
 impl Course {
@@ -119,6 +131,7 @@ impl Course {
             duration: news.duration.unwrap_or(0).max(0),
             declined: news.declined,
             error: news.error.clone(),
+            lost: false,
         }
     }
 
@@ -130,6 +143,7 @@ impl Course {
             duration: row.number("duration")?,
             declined: row.flag("declined")?,
             error: row.maybe_text("error")?,
+            lost: row.flag("lost")?,
         })
     }
 
@@ -146,12 +160,17 @@ impl Course {
             duration: self.duration.max(told.duration),
             declined: self.declined || told.declined,
             error: self.error.clone().max(told.error.clone()),
+            lost: self.lost || told.lost,
         }
     }
 
     fn outcome(&self, outgoing: bool) -> Outcome {
         if self.ended_at.is_none() {
-            Outcome::Active
+            if self.lost {
+                Outcome::Unknown
+            } else {
+                Outcome::Active
+            }
         } else if self.answered_at.is_some() || self.duration > 0 {
             Outcome::Answered
         } else if self.declined {
@@ -175,7 +194,7 @@ pub async fn hear(
 ) -> Result<Option<Uuid>, Error> {
     let rows = tx
         .fetch(
-            "SELECT id, began_at, answered_at, ended_at, duration, declined, error FROM calls \
+            "SELECT id, began_at, answered_at, ended_at, duration, declined, error, lost, told FROM calls \
              WHERE phone_id = $1 AND wacid = $2",
             &[news.phone.into(), news.wacid.as_str().into()],
         )
@@ -214,6 +233,14 @@ pub async fn hear(
     if course == known {
         return Ok(None);
     }
+    let too_late = known.lost && row.text("told")? == Known::Finished.as_str();
+    let journey = if too_late && course.ended_at.is_some() {
+        // Bitrix24 does not take the end of a call twice (telephony.externalCall.finish).
+        let told = Journey::new().with(now, news.step, None);
+        told.with(now, TOO_LATE, None).into_text()
+    } else {
+        journey
+    };
     tx.write(
         "UPDATE calls SET began_at = $2, answered_at = $3, ended_at = $4, duration = $5, outcome = $6, declined = $7, \
          error = $8, journey = journey || $9 WHERE id = $1",
@@ -230,6 +257,45 @@ pub async fn hear(
         ],
     );
     Ok(Some(id))
+}
+
+/// A call whose end was not told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Open {
+    /// Our id.
+    pub id: Uuid,
+    /// The business number.
+    pub phone: Uuid,
+}
+
+/// Calls that go on, as far as is known, and of which we first heard before `since`.
+pub async fn going_on_since(store: &Store, since: Millis, limit: i64) -> Result<Vec<Open>, Error> {
+    let rows = store
+        .fetch(
+            "SELECT id, phone_id FROM calls WHERE outcome = 'active' AND created_at < $1 ORDER BY created_at LIMIT $2",
+            &[since.0.into(), limit.into()],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Open {
+                id: row.id("id")?,
+                phone: row.id("phone_id")?,
+            })
+        })
+        .collect()
+}
+
+/// Gives up that the end of a call will be told; false where it was told meanwhile.
+pub async fn lose(tx: &mut Transaction, id: Uuid, now: Millis, why: &str) -> Result<bool, Error> {
+    let journey = Journey::new().with(now, "its end was not told", Some(why));
+    let changed = tx
+        .execute(
+            "UPDATE calls SET lost = TRUE, outcome = 'unknown', journey = journey || $2 WHERE id = $1 AND outcome = 'active'",
+            &[id.into(), journey.into_text().into()],
+        )
+        .await?;
+    Ok(changed > 0)
 }
 
 /// What Bitrix24 has of a call.
@@ -365,7 +431,11 @@ pub async fn tell(
 
 /// Says why Bitrix24 does not have what it should have of a call; the journey tells it once.
 pub async fn trouble(store: &Store, id: Uuid, why: &str, now: Millis) -> Result<(), Error> {
-    let journey = Journey::new().with(now, "waits", Some(why)).into_text();
+    let (step, detail) = match why {
+        NO_SCOPE => ("waits for the permission for telephony", None),
+        why => ("waits", Some(why)),
+    };
+    let journey = Journey::new().with(now, step, detail).into_text();
     store
         .execute(
             "UPDATE calls SET problem = $2, journey = journey || $3 WHERE id = $1 AND COALESCE(problem, '') <> $2",
@@ -414,6 +484,8 @@ pub struct Filter {
     pub direction: Option<String>,
     /// How it went.
     pub outcome: Option<String>,
+    /// What Bitrix24 has of it.
+    pub told: Option<String>,
     /// A part of the other side's name, number or id.
     pub person: Option<String>,
 }
@@ -521,6 +593,7 @@ pub async fn list(
     conditions.equal("k.wacid", filter.wacid.as_ref());
     conditions.equal("k.direction", filter.direction.as_ref());
     conditions.equal("k.outcome", filter.outcome.as_ref());
+    conditions.equal("k.told", filter.told.as_ref());
     if let Some(person) = &filter.person {
         let columns = ["p.name", "p.wa_id", "p.user_id", "p.username"];
         conditions.contains(&columns, person);
@@ -553,6 +626,7 @@ mod tests {
             duration: 0,
             declined: false,
             error: None,
+            lost: false,
         }
     }
 
@@ -609,6 +683,17 @@ mod tests {
             ..over
         };
         assert_eq!(failed.outcome(false), Outcome::Failed);
+        let lost = Course {
+            lost: true,
+            ..course(10)
+        };
+        assert_eq!(lost.outcome(false), Outcome::Unknown);
+        let late = Course {
+            lost: true,
+            ended_at: Some(Millis(20)),
+            ..course(10)
+        };
+        assert_eq!(late.outcome(false), Outcome::Missed, "what was told counts");
         for outcome in Outcome::ALL {
             assert_eq!(Outcome::parse(outcome.as_str()), outcome);
         }

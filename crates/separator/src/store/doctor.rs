@@ -155,7 +155,7 @@ pub async fn knocks(store: &Store) -> Result<Vec<(Option<String>, i64)>, Error> 
 pub async fn open_alarms(store: &Store, beginning: &str) -> Result<Vec<Alarm>, Error> {
     let rows = store
         .fetch(
-            "SELECT id, kind, subject, text, raised_at FROM alarms WHERE cleared_at IS NULL AND kind LIKE $1",
+            "SELECT id, kind, subject, text, text_ru, raised_at FROM alarms WHERE cleared_at IS NULL AND kind LIKE $1",
             &[format!("{beginning}%").into()],
         )
         .await?;
@@ -166,6 +166,7 @@ pub async fn open_alarms(store: &Store, beginning: &str) -> Result<Vec<Alarm>, E
                 kind: row.text("kind")?,
                 subject: row.text("subject")?,
                 text: row.text("text")?,
+                russian: row.maybe_text("text_ru")?,
                 raised_at: Millis(row.number("raised_at")?),
             })
         })

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{Cell, Error, Row, Store, Transaction, accounts::Seal, setup::place};
 use crate::{
+    doctor::Text,
     registry::{Connection, InstanceState, PhoneError},
     seal::Sealer,
     secret::Secret,
@@ -491,18 +492,26 @@ pub async fn resume(store: &Store, account_or_app: Uuid) -> Result<Vec<Uuid>, Er
     Ok(phones)
 }
 
-const RAISE: &str = "INSERT INTO alarms (id, kind, subject, text, raised_at) SELECT $1, $2, $3, $4, $5 \
+const RAISE: &str = "INSERT INTO alarms (id, kind, subject, text, raised_at, text_ru) SELECT $1, $2, $3, $4, $5, $6 \
                      WHERE NOT EXISTS (SELECT 1 FROM alarms WHERE kind = $2 AND subject = $3 AND cleared_at IS NULL)";
 const CLEAR: &str =
     "UPDATE alarms SET cleared_at = $1 WHERE kind = $2 AND subject = $3 AND cleared_at IS NULL";
 
-fn raising(id: Uuid, now: Millis, kind: &str, subject: &str, text: &str) -> [Cell; 5] {
+fn raising(
+    id: Uuid,
+    now: Millis,
+    kind: &str,
+    subject: &str,
+    text: &str,
+    russian: Option<&str>,
+) -> [Cell; 6] {
     [
         id.into(),
         kind.into(),
         subject.into(),
         text.into(),
         now.0.into(),
+        Cell::MaybeText(russian.map(str::to_owned)),
     ]
 }
 
@@ -516,7 +525,21 @@ pub async fn raise_alarm(
     subject: &str,
     text: &str,
 ) -> Result<bool, Error> {
-    let cells = raising(id, now, kind, subject, text);
+    let cells = raising(id, now, kind, subject, text, None);
+    Ok(store.execute(RAISE, &cells).await? > 0)
+}
+
+/// The same for an alarm that is told in the language of whoever looks.
+pub async fn raise_alarm_in_words(
+    store: &Store,
+    id: Uuid,
+    now: Millis,
+    kind: &str,
+    subject: &str,
+    text: &Text,
+) -> Result<bool, Error> {
+    let russian = Some(text.russian.as_str());
+    let cells = raising(id, now, kind, subject, &text.english, russian);
     Ok(store.execute(RAISE, &cells).await? > 0)
 }
 
@@ -547,7 +570,7 @@ pub async fn raise_alarm_within(
     subject: &str,
     text: &str,
 ) -> Result<bool, Error> {
-    let cells = raising(id, now, kind, subject, text);
+    let cells = raising(id, now, kind, subject, text, None);
     Ok(tx.execute(RAISE, &cells).await? > 0)
 }
 

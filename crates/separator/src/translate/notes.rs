@@ -458,7 +458,10 @@ impl Note {
 
     /// The note in the markup of the operators' chat.
     pub fn markup(&self, language: Language) -> String {
-        wrap(&self.text(language))
+        match self {
+            Self::Held { codes } => codes::held_markup(codes, language),
+            _ => wrap(&self.text(language)),
+        }
     }
 }
 
@@ -705,6 +708,10 @@ mod tests {
                 code: name(),
             },
             Refusal::EmptyValue { number: 2 },
+            Refusal::NotFilled {
+                number: 1,
+                mark: "{{1}}".to_owned(),
+            },
             Refusal::UnknownValue {
                 name: name(),
                 names: vec![name()],
@@ -787,12 +794,44 @@ mod tests {
         );
     }
 
+    #[test]
+    fn codes_that_can_be_sent_are_buttons_and_the_others_text() {
+        let held = |codes: &[&str]| {
+            let codes = codes.iter().map(|&code| code.to_owned()).collect();
+            Note::Held { codes }.markup(Language::English)
+        };
+        let note = held(&[
+            "template-hello_world+en_US",
+            "template-delivery_note+en+{{1}}|{{2}}",
+            "template-odd]name+en",
+        ]);
+        let lines: Vec<&str> = note.lines().skip(1).collect();
+        assert_eq!(
+            lines,
+            [
+                "[send=template-hello_world+en_US]template-hello_world+en_US[/send]",
+                "[put=template-delivery_note+en+{{1}}|{{2}}]template-delivery_note+en+{{1}}|{{2}}[/put]",
+                "template-odd]name+en",
+            ]
+        );
+        assert!(!held(&[]).contains("[put"));
+    }
+
     proptest! {
         #[test]
         fn no_note_carries_a_tag_but_its_colour(text in hostile()) {
             for note in notes(&text) {
                 for language in LANGUAGES {
-                    prop_assert_eq!(tags(&note.markup(language)), ["color", "/color"]);
+                    let mut found = tags(&note.markup(language));
+                    if let Note::Held { codes } = &note {
+                        // A button, where the code can be on one.
+                        let button = found.split_off(2);
+                        prop_assert!(
+                            button.is_empty() || codes.len() == 1 && (button == ["put", "/put"] || button == ["send", "/send"]),
+                            "{:?}", button
+                        );
+                    }
+                    prop_assert_eq!(found, ["color", "/color"]);
                 }
             }
         }

@@ -344,6 +344,13 @@ pub enum Refusal {
         /// Which one, from 1.
         number: usize,
     },
+    /// A value that is still the mark of its place, as a ready code has it.
+    NotFilled {
+        /// Which one, from 1.
+        number: usize,
+        /// The mark, such as `{{1}}`.
+        mark: String,
+    },
     /// A value for a name that the template does not have.
     UnknownValue {
         /// The name as written.

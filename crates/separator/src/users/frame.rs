@@ -78,6 +78,7 @@ pub fn issue(sealer: &Sealer, person: Person, now: Millis) -> Secret {
         until: (now + LIFETIME).0,
     };
     let plain = serde_json::to_string(&sealed)
+        // Only maps with keys that are no texts, and types that refuse by themselves, fail.
         .expect("a structure of texts and numbers always becomes JSON");
     let sealed = sealer.seal(PLACE, &plain);
     Secret::new(format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(sealed)))

@@ -72,6 +72,7 @@ impl Customer {
             bsuid,
         };
         let plain = serde_json::to_string(&sealed)
+            // Only maps with keys that are no texts, and types that refuse by themselves, fail.
             .expect("a structure of texts and numbers always becomes JSON");
         BASE64_URL_SAFE_NO_PAD.encode(sealer.seal(PLACE, &plain))
     }

@@ -13,7 +13,7 @@ use super::{PhoneError, Rest, Trouble};
 use crate::portal::CallError;
 
 /// Code of the step, in robots and in workflows alike.
-const STEP: &str = "separator_template";
+pub(crate) const STEP: &str = "separator_template";
 
 /// Beginning of the codes of our providers.
 const SENDER: &str = "separator_";

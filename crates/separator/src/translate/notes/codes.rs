@@ -1,9 +1,13 @@
 //! What operators read about templates: why a code sent nothing, and what waits for a template.
 
-use super::super::{
-    code::Malformed,
-    message::Language,
-    template::{HeaderKind, Part, Refusal, Unsendable},
+use super::{
+    super::{
+        code::{self, Malformed},
+        from_whatsapp::markup,
+        message::Language,
+        template::{HeaderKind, Part, Refusal, Unsendable},
+    },
+    wrap,
 };
 
 fn pick(language: Language, english: String, russian: String) -> String {
@@ -90,6 +94,10 @@ pub(super) fn refusal(refusal: &Refusal, language: Language) -> String {
         Refusal::EmptyValue { number } => (
             format!("value {number} is empty. WhatsApp takes no empty values: write something in its place."),
             format!("значение {number} пустое. WhatsApp не принимает пустых значений: впишите что-нибудь."),
+        ),
+        Refusal::NotFilled { number, mark } => (
+            format!("value {number} is still the place {mark}. Put there what the customer is to read and send the code again."),
+            format!("вместо значения {number} осталось место {mark}. Впишите на его место то, что прочтёт клиент, и отправьте код ещё раз."),
         ),
         Refusal::UnknownValue { name, names } => {
             let names = names.join(", ");
@@ -263,28 +271,69 @@ pub(super) fn file_kind(kind: HeaderKind, language: Language) -> &'static str {
     }
 }
 
-/// What operators read when a message waits because the 24 hours are over; `codes` are templates that can be sent.
+/// What waits, and how it goes on; `codes` as they stand in the note.
 pub(super) fn held(codes: &[String], language: Language) -> String {
+    let (begin, end) = held_words(codes.is_empty(), language);
+    let mut note = format!("{begin} {end}");
+    for code in codes {
+        note.push('\n');
+        note.push_str(code);
+    }
+    note
+}
+
+/// The same in the markup of the chat, where each code is a button: one that needs nothing sends itself, one with places
+/// to fill goes into the operator's text field.
+///
+/// A message of a connector has no field for a keyboard (Bitrix24: imconnector.send.messages takes text and files), but
+/// its text may hold `[send=…]` and `[put=…]` (Bitrix24: message formatting). What is on a button is the code itself, so
+/// that a place that draws no buttons shows it as text.
+pub(super) fn held_markup(codes: &[String], language: Language) -> String {
+    let (begin, end) = held_words(codes.is_empty(), language);
+    let mut note = wrap(&format!("{begin} {end}"));
+    for code in codes {
+        note.push('\n');
+        note.push_str(&button(code));
+    }
+    note
+}
+
+fn button(code: &str) -> String {
+    let bracketed = code.contains(|character: char| {
+        matches!(character, '[' | ']' | '&' | '"' | '<' | '>') || character.is_control()
+    });
+    if bracketed {
+        // Not within a tag: whoever named the template so gets no button.
+        return markup::disarm(code);
+    }
+    let complete = matches!(
+        code::parse(code),
+        Some(Ok(read)) if read.values.is_empty() && read.file.is_none()
+    );
+    let tag = if complete { "send" } else { "put" };
+    format!("[{tag}={code}]{code}[/{tag}]")
+}
+
+fn held_words(none: bool, language: Language) -> (String, String) {
     let begin = pick(
         language,
         "More than 24 hours have passed since the customer last wrote, so WhatsApp takes only templates. Your message waits: it goes out by itself as soon as the customer writes, within the next 24 hours.".to_owned(),
         "С последнего сообщения клиента прошло больше 24 часов, и WhatsApp принимает только шаблоны. Ваше сообщение ждёт: оно уйдёт само, как только клиент напишет, в течение ближайших 24 часов.".to_owned(),
     );
-    let end = if codes.is_empty() {
+    let end = if none {
         pick(
             language,
             "This number has no approved template yet: ask the administrator.".to_owned(),
             "У этого номера пока нет одобренных шаблонов: обратитесь к администратору.".to_owned(),
         )
     } else {
-        let codes = codes.join("\n");
         pick(
             language,
-            format!("To write first, send one of these codes:\n{codes}"),
-            format!("Чтобы написать первым, отправьте один из этих кодов:\n{codes}"),
+            "To write first, send one of these codes:".to_owned(),
+            "Чтобы написать первым, отправьте один из этих кодов:".to_owned(),
         )
     };
-    format!("{begin} {end}")
+    (begin, end)
 }
 
 /// Why WhatsApp does not take a template that a message was made from.

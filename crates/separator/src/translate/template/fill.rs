@@ -410,6 +410,19 @@ fn checked(number: usize, value: &str) -> Result<String, Refusal> {
     if value.is_empty() {
         return Err(Refusal::EmptyValue { number });
     }
+    let is_mark = value
+        .strip_prefix("{{")
+        .and_then(|rest| rest.strip_suffix("}}"))
+        .is_some_and(|name| {
+            name.bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b' '))
+        });
+    if is_mark {
+        return Err(Refusal::NotFilled {
+            number,
+            mark: value,
+        });
+    }
     Ok(value)
 }
 

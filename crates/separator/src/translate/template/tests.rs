@@ -310,6 +310,14 @@ fn too_few_and_too_many_values_show_the_template() {
         resolved("template-order_ready+de+file_link:https://a.example/r.pdf|a| |c"),
         Err(Refusal::EmptyValue { number: 2 })
     );
+    // A ready code is sent as it was offered.
+    assert_eq!(
+        resolved("template-many+de+{{1}}"),
+        Err(Refusal::NotFilled {
+            number: 1,
+            mark: "{{1}}".to_owned()
+        })
+    );
 }
 
 #[test]
