@@ -408,11 +408,12 @@ fn sentence(digits: &str, templates: &BTreeMap<(String, String), Told>) -> Strin
             language
         };
         let mut line = format!("{name} ({language}): {why}");
-        match told.waiting {
-            0 => {}
-            1 => line.push_str("; 1 message waits"),
-            number => line.push_str(&format!("; {number} messages wait")),
-        }
+        let waiting = match told.waiting {
+            0 => String::new(),
+            1 => "; 1 message waits".to_owned(),
+            number => format!("; {number} messages wait"),
+        };
+        line.push_str(&waiting);
         if !told.robots.is_empty() {
             line.push_str("; robots and workflows that use it: ");
             line.push_str(&told.robots.join(", "));
