@@ -53,7 +53,10 @@ async fn who_stopped_marketing_gets_none_from_anywhere_until_it_is_resumed() {
     ] {
         let (status, problem) = world.api.call("POST", &path, Some(body)).await;
         assert_eq!(status, 422, "{problem:#}");
-        assert!(problem.to_string().contains("no marketing messages"), "{problem:#}");
+        assert!(
+            problem.to_string().contains("no marketing messages"),
+            "{problem:#}"
+        );
     }
     let token = world
         .portal
@@ -75,7 +78,10 @@ async fn who_stopped_marketing_gets_none_from_anywhere_until_it_is_resumed() {
         .await;
     let results = world.portal.step(&token).unwrap().results.unwrap();
     assert_eq!(results["status"], "failed");
-    assert!(results.to_string().contains("no marketing messages"), "{results:#}");
+    assert!(
+        results.to_string().contains("no marketing messages"),
+        "{results:#}"
+    );
     // Anything else goes.
     world.operator_says(&chat, "template-delivery_note+en+Lena|A-1");
     world.customer_receives(&lena(), 1).await;
@@ -124,7 +130,9 @@ async fn who_stopped_marketing_gets_none_from_anywhere_until_it_is_resumed() {
         .set(Fault::Refused(131_056), Times::Next(0));
     let failed = world
         .api
-        .until(&format!("messages/{id}"), |message| message["state"] == "failed")
+        .until(&format!("messages/{id}"), |message| {
+            message["state"] == "failed"
+        })
         .await;
     assert_eq!(failed["error"]["code"], "131050");
     assert!(failed["marketing_stopped_at"].is_string());
@@ -152,7 +160,10 @@ async fn marketing_templates_go_by_metas_own_way_for_them_where_it_asks_for_that
         world.customer_receives(&lena(), count).await;
     }
     // Asked once, known from then on.
-    assert_eq!(edges(), ["messages", "marketing_messages", "marketing_messages"]);
+    assert_eq!(
+        edges(),
+        ["messages", "marketing_messages", "marketing_messages"]
+    );
     world.operator_says(&chat, "template-delivery_note+en+Lena|A-1");
     world.customer_receives(&lena(), 3).await;
     assert_eq!(edges()[3..], ["messages"]);

@@ -425,6 +425,7 @@ impl Graph {
                 subscribed: std::collections::BTreeMap::new(),
                 templates: templates::samples(),
                 gone: std::collections::BTreeSet::new(),
+                marketing_elsewhere: false,
             });
         if subscribed {
             account.subscribed.insert(Arc::clone(&app_id), None);
@@ -494,7 +495,12 @@ impl Graph {
     }
 
     /// The customer stops marketing messages of the number, or takes them again; the webhook follows.
-    pub fn customer_chooses_marketing(&self, phone_number_id: &str, customer: &Customer, stop: bool) {
+    pub fn customer_chooses_marketing(
+        &self,
+        phone_number_id: &str,
+        customer: &Customer,
+        stop: bool,
+    ) {
         inbound::choose_marketing(self.shared(), phone_number_id, customer, stop);
     }
 

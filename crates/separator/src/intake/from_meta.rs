@@ -643,13 +643,7 @@ fn learn_recipient(work: &mut Work<'_>, phone: &Phone, facts: &Facts, status: &S
     }
 }
 
-fn failed(
-    work: &mut Work<'_>,
-    receipt: &Receipt,
-    phone: &Phone,
-    facts: &Facts,
-    status: &Status,
-) {
+fn failed(work: &mut Work<'_>, receipt: &Receipt, phone: &Phone, facts: &Facts, status: &Status) {
     work.unconfirmed.push(facts.id);
     let error = status.errors.first();
     if error.and_then(|error| error.code) == Some(MARKETING_STOPPED) {

@@ -34,7 +34,9 @@ pub(super) fn outside(
     let mut rest = Vec::new();
     for part in parts {
         let filled = match (&chosen, &part.task) {
-            (Some(wrapper), Task::Text { body, .. }) => wrapped(work, phone, conversation, wrapper, body),
+            (Some(wrapper), Task::Text { body, .. }) => {
+                wrapped(work, phone, conversation, wrapper, body)
+            }
             _ => None,
         };
         match filled {

@@ -55,7 +55,9 @@ impl Preference {
             wa_id,
             user_id,
             category: object.filled("category").unwrap_or_default(),
-            value: object.filled("value").ok_or("a preference without a value")?,
+            value: object
+                .filled("value")
+                .ok_or("a preference without a value")?,
             timestamp: object.integer("timestamp"),
         })
     }
@@ -92,6 +94,9 @@ mod tests {
         );
         assert!(second.is_err());
         let third = third.as_ref().unwrap();
-        assert_eq!((third.wa_id.as_deref(), third.timestamp), (None, Some(1_795_400_401)));
+        assert_eq!(
+            (third.wa_id.as_deref(), third.timestamp),
+            (None, Some(1_795_400_401))
+        );
     }
 }
