@@ -494,7 +494,7 @@ impl<'a> Work<'a> {
         stopped: bool,
         at: Millis,
     ) -> bool {
-        let key = (conversation.phone, conversation.person);
+        let (key, at) = ((conversation.phone, conversation.person), at.whole_second());
         let Some(known) = self.known.conversations.get_mut(&key) else {
             return false;
         };

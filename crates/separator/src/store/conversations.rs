@@ -314,7 +314,7 @@ pub fn stop_marketing(tx: &mut Transaction, conversation: Uuid, at: Millis) {
     tx.write(
         "UPDATE conversations SET marketing_stopped_at = COALESCE(marketing_stopped_at, $1), marketing_told_at = $1 \
          WHERE id = $2 AND COALESCE(marketing_told_at, 0) <= $1",
-        &[at.0.into(), conversation.into()],
+        &[at.whole_second().0.into(), conversation.into()],
     );
 }
 
