@@ -88,7 +88,10 @@ describe("a number outside the 24 hours", () => {
     for (const scheme of ["light", "dark"]) {
       for (const width of [360, 768, 1440]) {
         const { page } = await open(width);
+        // Colours are looked at as they come to rest, not while they change.
         await page.emulateMedia({ colorScheme: scheme });
+        await page.reload();
+        await cardOf(page).getByRole("button", { name: "Save" }).waitFor();
         assert.equal(await sidewaysScroll(page), 0, `${scheme} ${width}: scrolls sideways`);
         assert.deepEqual(await findings(page), [], `${scheme} ${width}`);
         await picture(page, `number-messaging-${scheme}-${width}`, { fullPage: true });

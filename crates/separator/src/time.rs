@@ -39,6 +39,7 @@ impl Millis {
     }
 
     /// The whole second: times of Meta's and of ours are compared by it, because Meta tells no smaller ones.
+    #[must_use]
     pub fn whole_second(self) -> Self {
         Self::from_seconds(self.seconds())
     }
