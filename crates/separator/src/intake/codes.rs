@@ -236,3 +236,56 @@ pub(crate) fn refuse(
     }
     error
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        registry::{DefaultFiles, MarketingRoute, OutsideWindow},
+        translate::template::HeaderKind,
+    };
+
+    fn made(file: Option<&str>) -> Result<Filled, Refusal> {
+        let link = file.ok_or(Refusal::FileMissing {
+            kind: HeaderKind::Gif,
+        })?;
+        Ok(Filled {
+            name: "sale".to_owned(),
+            language: "en".to_owned(),
+            category: "UTILITY".to_owned(),
+            components: Vec::new(),
+            header: None,
+            shown: link.to_owned(),
+        })
+    }
+
+    #[test]
+    fn a_header_whose_file_nobody_gives_takes_the_numbers_own() {
+        let messaging = |video: Option<&str>| Messaging {
+            default_language: None,
+            wrapper: None,
+            outside_window: OutsideWindow::Hold,
+            mirror: true,
+            marketing_route: MarketingRoute::Automatic,
+            files: DefaultFiles {
+                image: Some("https://a.example/logo.png".to_owned()),
+                video: video.map(str::to_owned),
+                document: None,
+            },
+        };
+        let shown = |messaging: &Messaging, file| {
+            with_default_file(messaging, file, made).map(|filled| filled.shown)
+        };
+        let own = "https://a.example/tour.mp4";
+        assert_eq!(shown(&messaging(Some(own)), None), Ok(own.to_owned()));
+        let given = "https://b.example/other.mp4";
+        assert_eq!(
+            shown(&messaging(Some(own)), Some(given)),
+            Ok(given.to_owned())
+        );
+        let missing = Err(Refusal::FileMissing {
+            kind: HeaderKind::Gif,
+        });
+        assert_eq!(shown(&messaging(None), None), missing);
+    }
+}
