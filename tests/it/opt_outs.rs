@@ -3,7 +3,7 @@
 
 use sandbox::{
     graph::{Fault, Times},
-    portal::{Chat, StepKind},
+    portal::{Chat, Sender, SmsToSend, StepKind},
 };
 use serde_json::{Value, json};
 
@@ -38,6 +38,12 @@ impl World {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_stopped_marketing_gets_none_from_anywhere_until_it_is_resumed() {
     let (mut world, chat) = opened().await;
+    let number = format!("waba/phones/{}", world.phone);
+    world
+        .api
+        .patch(&number, json!({ "sms_service": true }))
+        .await;
+    world.phone_is("connected").await;
     world
         .graph
         .customer_chooses_marketing(&world.number, &lena(), true);
@@ -82,6 +88,26 @@ async fn who_stopped_marketing_gets_none_from_anywhere_until_it_is_resumed() {
         results.to_string().contains("no marketing messages"),
         "{results:#}"
     );
+    let sms = world
+        .portal
+        .send_sms(&SmsToSend {
+            code: format!("separator_{}", world.number),
+            to: "+49 1575 5509876".to_owned(),
+            text: "spring_sale+en".to_owned(),
+            sender: Sender::Crm,
+            author: Some(27),
+        })
+        .unwrap();
+    let told = |world: &World| {
+        let all = world.portal.sms();
+        all.iter()
+            .any(|one| one.message_id == sms && one.status == "failed")
+    };
+    let told = world
+        .portals
+        .wait_until(|_| told(&world), crate::world::PATIENCE)
+        .await;
+    assert!(told, "{:#?}", world.portal.sms());
     // Anything else goes.
     world.operator_says(&chat, "template-delivery_note+en+Lena|A-1");
     world.customer_receives(&lena(), 1).await;
