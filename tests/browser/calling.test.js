@@ -124,6 +124,25 @@ describe("calls", () => {
     assert.deepEqual(hours.weekly_operating_hours[1], { day_of_week: "MONDAY", open_time: "1400", close_time: "1800" });
   });
 
+  it("name parameters of the address, wrong ones at their field, and what Meta has of them", async () => {
+    const { page, card } = await open();
+    const field = card.getByLabel("Parameters of the address");
+    await field.fill("tgrp");
+    await card.getByRole("button", { name: "Save" }).click();
+    await card.getByText(/Parameters of the address must be names and values/).waitFor();
+    await field.fill("tgrp=wa call; trunk-context=office");
+    await card.getByRole("button", { name: "Save" }).click();
+    await page.getByText("Saved").first().waitFor();
+    await page.reload();
+    await card.waitFor();
+    assert.equal(await field.inputValue(), "tgrp=wa%20call; trunk-context=office");
+    const { sip_parameters: chosen, calling_status: status } = await sandbox.api("GET", `waba/phones/${phone.id}`);
+    assert.deepEqual([chosen, status.applied.sip_parameters, status.state], [{ tgrp: "wa%20call", "trunk-context": "office" }, chosen, "in_sync"]);
+    await card.getByText("What Meta has").click();
+    const row = card.getByRole("row", { name: /Parameters of the address/ });
+    assert.equal(new Set(await row.getByRole("cell").allInnerTexts()).size, 1);
+  });
+
   it("have files for the telephone server, whose password is shown on demand and on the record", async () => {
     const { page, card } = await open();
     await card.getByRole("button", { name: "Telephone server's configuration" }).click();

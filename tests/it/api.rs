@@ -1,6 +1,6 @@
 //! The JSON API as scripts use it, on the running program.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use axum::{Router, routing::get};
 use sandbox::{
@@ -814,18 +814,7 @@ async fn texts_files_and_templates_are_sent_through_the_api() {
     let world = World::start().await;
     world.customer_says(&lena(), "hello");
     world.operator_sees_text("hello").await;
-    let files = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let link = format!("http://{}/price%20list.pdf", files.local_addr().unwrap());
-    let pdf = || async {
-        (
-            [("content-type", "application/pdf")],
-            &b"%PDF-1.4 prices"[..],
-        )
-    };
-    let router = Router::new()
-        .route("/price%20list.pdf", get(pdf))
-        .fallback(get(pdf));
-    tokio::spawn(async move { axum::serve(files, router).await });
+    let link = serve_pdf("price%20list.pdf").await;
 
     let text = world
         .api_sends(json!({ "to": "+49 1575 5509876", "text": "*bold* [b]" }))
@@ -1012,6 +1001,102 @@ async fn a_message_that_failed_is_tried_again_when_somebody_asks() {
     let texts = world.customer_receives(&lena(), 4).await;
     assert_eq!(texts[2].body["text"]["body"], "one");
     assert_eq!(texts[3].body["text"]["body"], "two");
+    world.ends_clean().await;
+}
+
+/// A file that Meta can fetch; gives its address.
+async fn serve_pdf(name: &str) -> String {
+    let files = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let link = format!("http://{}/{name}", files.local_addr().unwrap());
+    let pdf = || async {
+        (
+            [("content-type", "application/pdf")],
+            &b"%PDF-1.4 prices"[..],
+        )
+    };
+    tokio::spawn(async move { axum::serve(files, Router::new().fallback(get(pdf))).await });
+    link
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn templates_files_and_replies_that_failed_at_meta_are_sent_anew_as_they_were() {
+    let world = World::start().await;
+    let asked = world.customer_says(&lena(), "hello");
+    let chat = world.operator_sees_text("hello").await;
+    world
+        .graph
+        .faults()
+        .set(Fault::FailedStatus(131_026), Times::Next(3));
+    let template = world
+        .api_sends(json!({
+            "to": "4915755509876",
+            "template": {
+                "name": "appointment_reminder", "language": "en",
+                "parameters": { "first_name": "Lena", "day": "Monday" },
+            },
+        }))
+        .await;
+    let template = world.is(&template, "failed").await;
+    let link = serve_pdf("offer.pdf").await;
+    let file = world
+        .api_sends(json!({
+            "to": "4915755509876",
+            "media": { "link": link, "filename": "offer.pdf", "caption": "Our offer" },
+        }))
+        .await;
+    let file = world.is(&file, "failed").await;
+    world
+        .portal
+        .operator_quotes(chat.messages[0].id, "a reply")
+        .unwrap();
+    let replies = world
+        .api
+        .until("messages?q=a%20reply&state=failed", |list| {
+            list["items"] != json!([])
+        })
+        .await;
+    let reply = replies["items"][0].clone();
+
+    for failed in [&template, &file, &reply] {
+        let wamid = failed["wamid"].as_str().unwrap();
+        // While the send is under way, Meta tells once more of the try that failed.
+        world
+            .graph
+            .faults()
+            .set(Fault::Slow(Duration::from_millis(700)), Times::Next(1));
+        let path = format!("messages/{}/retry", id(failed));
+        let (status, again) = world.api.call("POST", &path, None).await;
+        assert_eq!(status, 200, "{again:#}");
+        let ours = format!("separator:{}", id(failed).replace('-', ""));
+        for state in ["sent", "failed"] {
+            let mut told = json!({
+                "id": wamid, "status": state, "timestamp": "1795000000",
+                "recipient_id": "4915755509876", "biz_opaque_callback_data": ours,
+            });
+            if state == "failed" {
+                told["errors"] = json!([{ "code": 131_026, "title": "Message undeliverable" }]);
+            }
+            let told = world.value(json!({ "statuses": [told] }));
+            world.webhook(&[told]).await;
+        }
+        let done = world.is(failed, "delivered").await;
+        assert_ne!(done["wamid"], json!(wamid), "sent anew");
+        assert_eq!(done["error"], Value::Null);
+        let step = format!("the try that failed was {wamid}");
+        assert!(done["journey"].to_string().contains(&step), "{done:#}");
+    }
+    let received = world.received(&lena());
+    assert_eq!(received.len(), 3, "each once: {received:#?}");
+    let parameters = received[0].body["template"]["components"].to_string();
+    assert_eq!(received[0].body["template"]["name"], "appointment_reminder");
+    assert!(
+        parameters.contains("Lena") && parameters.contains("Monday"),
+        "{parameters}"
+    );
+    assert_eq!(received[1].body["document"]["filename"], "offer.pdf");
+    assert_eq!(received[1].body["document"]["caption"], "Our offer");
+    assert_eq!(received[2].body["text"]["body"], "a reply");
+    assert_eq!(received[2].body["context"]["message_id"], asked.as_str());
     world.ends_clean().await;
 }
 

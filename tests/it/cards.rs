@@ -177,6 +177,50 @@ async fn a_card_sends_a_template_with_the_employees_rights_and_shows_what_became
     assert_eq!(whole["window"], open["window"]);
     assert_eq!(open["messages"][0]["text"], "Danke!");
 
+    // Now a stored interactive message goes out as well; it is filled in like a template.
+    let account = world.api.get("waba/accounts").await["items"][0]["id"].clone();
+    let content = json!({
+        "type": "cta_url", "body": { "text": "Track {{1}}" },
+        "action": { "name": "cta_url", "parameters": { "display_text": "Open", "url": "https://a.example/{{1}}" } },
+    });
+    let stored = json!({ "account": account, "name": "track", "content": content });
+    let stored = world.api.create("waba/interactive", stored).await;
+    let offered = page
+        .api
+        .get(&format!("frames/interactive?number={number}"))
+        .await;
+    assert_eq!(offered["items"][0], stored);
+    let interactive = |recipient: &Value, values: Value| json!({ "number": number, "recipient": recipient, "interactive": stored["id"], "values": values });
+    page.api
+        .create(
+            "frames/messages",
+            interactive(&recipient["key"], json!(["A-1"])),
+        )
+        .await;
+    let received = world.customer_receives(&lena(), 2).await;
+    let sent = &received[1].body["interactive"];
+    assert_eq!(sent["action"]["parameters"]["url"], "https://a.example/A-1");
+    // Not to whom did not write within the 24 hours, not with other values, and not beside a template.
+    let stranger = shown["recipients"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .rfind(|one| one["usable"] == true && one["address"] != recipient["address"])
+        .unwrap();
+    let both = json!({ "number": number, "recipient": key, "interactive": stored["id"], "template": chosen["id"] });
+    for (body, field) in [
+        (interactive(&stranger["key"], json!(["A-1"])), "interactive"),
+        (interactive(&recipient["key"], json!([])), "values"),
+        (both, "template"),
+    ] {
+        let (status, problem) = page.api.call("POST", "frames/messages", Some(body)).await;
+        assert_eq!(
+            (status, &problem["errors"][0]["field"]),
+            (422, &json!(field)),
+            "{problem:#}"
+        );
+    }
+
     // Who stopped marketing messages gets none from the card either, and the page says so.
     world.graph.console().set_template_status(
         "108200000000001",

@@ -16,7 +16,7 @@ use crate::world::{ACCESS_TOKEN, APP_SECRET, CLIENT_ID, Options, World, lena};
 const ELSEWHERE: &str = "https://elsewhere.example/api/waba/";
 
 /// Lets the doctor look at everything and gives what it found.
-async fn examine(world: &World) -> Value {
+pub async fn examine(world: &World) -> Value {
     let before = world.api.get("doctor").await["checked_at"].clone();
     world.api.create("doctor/run", json!({})).await;
     world
@@ -28,7 +28,7 @@ async fn examine(world: &World) -> Value {
 }
 
 /// The names of the checks in a state.
-fn in_state(doctor: &Value, state: &str) -> BTreeSet<String> {
+pub fn in_state(doctor: &Value, state: &str) -> BTreeSet<String> {
     doctor["checks"]
         .as_array()
         .unwrap()
@@ -39,7 +39,7 @@ fn in_state(doctor: &Value, state: &str) -> BTreeSet<String> {
 }
 
 /// Looks at everything and expects exactly this check to be red; gives it.
-async fn finds(world: &World, check: &str) -> Value {
+pub async fn finds(world: &World, check: &str) -> Value {
     let doctor = examine(world).await;
     let red = in_state(&doctor, "fault");
     let wanted: BTreeSet<String> = [check.to_owned()].into();
@@ -61,7 +61,7 @@ async fn finds(world: &World, check: &str) -> Value {
 }
 
 /// Mends what a check found and expects it to be right afterwards.
-async fn mended(world: &World, found: &Value) {
+pub async fn mended(world: &World, found: &Value) {
     assert_eq!(found["repair"], true, "{found:#}");
     let body = json!({ "check": found["id"], "subject": found["subject"] });
     let after = world.api.create("doctor/repair", body).await;
@@ -77,13 +77,13 @@ async fn mended(world: &World, found: &Value) {
     );
 }
 
-async fn all_is_well(world: &World) {
+pub async fn all_is_well(world: &World) {
     let doctor = examine(world).await;
     assert_eq!(in_state(&doctor, "fault"), BTreeSet::new(), "{doctor:#}");
 }
 
 /// A world through which a message went each way.
-async fn proven() -> World {
+pub async fn proven() -> World {
     let world = World::start().await;
     world.without_limits().await;
     world.customer_says(&lena(), "Does it work?");

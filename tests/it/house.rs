@@ -113,3 +113,33 @@ fn a_line_is_activated_in_one_place_only() {
         "{places:?}"
     );
 }
+
+/// The numbers of cases in names of tests such as `case_07_…` and `cases_39_51_52_…`.
+fn cases(text: &str, found: &mut std::collections::BTreeSet<u32>) {
+    for name in text.split("fn case").skip(1) {
+        let name = name.trim_start_matches('s').trim_start_matches('_');
+        let name = name.split('(').next().unwrap_or_default();
+        let numbers = name.split('_').map_while(|word| word.parse::<u32>().ok());
+        found.extend(numbers);
+    }
+}
+
+#[test]
+fn each_of_the_66_cases_of_calls_has_a_test_with_its_number() {
+    let mut found = std::collections::BTreeSet::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut folders = vec![root.join("crates"), root.join("tests")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap_or_default();
+            if path.is_dir() && name != "node_modules" && name != "target" {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                cases(&std::fs::read_to_string(&path).unwrap(), &mut found);
+            }
+        }
+    }
+    let missing: Vec<u32> = (1..=66).filter(|case| !found.contains(case)).collect();
+    assert_eq!(missing, Vec::<u32>::new(), "cases without a test");
+}

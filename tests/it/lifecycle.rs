@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sandbox::portal::{self, LocalApp, Portal};
+use sandbox::portal::{self, Fault, LocalApp, Portal, When};
 use serde_json::{Value, json};
 
 use crate::world::{CLIENT_ID, CLIENT_SECRET, Options, PATIENCE, World, lena};
@@ -361,6 +361,55 @@ async fn a_connector_switched_off_in_bitrix24_is_shown_and_linking_again_switche
     assert_eq!(world.number().await["line"]["id"], json!(line));
     world.operator_sees_text("while it was off").await;
     world.both_ways("after").await;
+    world.ends_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_told_of_is_found_at_the_next_look_over_and_mended() {
+    let mut options = Options::default();
+    options
+        .variables
+        .insert("SEPARATOR_PORTAL_CHECK", "1".to_owned());
+    let mut world = World::with(options).await;
+    world.expect_errors("a number lost its connection");
+    world.both_ways("before").await;
+    let number = world.number().await;
+    let line = number["line"]["id"].as_i64().unwrap();
+    let connector = number["line"]["connector"].as_str().unwrap();
+    // The portal's word about it is lost, and the program is not started again meanwhile.
+    world.portal.faults().set(Fault::EventDropped, When::Always);
+    assert!(world.portal.switch_off_connector(connector, line));
+    portal_until(&world, "the connector was switched on again", || {
+        !is_off(&world.portal)
+    })
+    .await;
+    world.phone_is("connected").await;
+    assert!(
+        world.server.log().contains("a number lost its connection"),
+        "{}",
+        world.server.log_tail()
+    );
+    // The same of a connector that is gone altogether, and of the handlers.
+    assert!(world.portal.drop_connector(connector));
+    portal_until(&world, "the connector was registered again", || {
+        world
+            .portal
+            .connectors()
+            .iter()
+            .any(|known| known.id == connector)
+            && !is_off(&world.portal)
+    })
+    .await;
+    world.portal.wipe_handlers();
+    portal_until(&world, "the handlers came back", || {
+        world.portal.handlers().len() == EVENTS.len()
+    })
+    .await;
+    world.phone_is("connected").await;
+    assert_eq!(world.number().await["line"]["id"], json!(line));
+    world.portal.faults().clear();
+    world.both_ways("after").await;
+    assert_eq!(world.portal.chats().len(), 1, "the same chat");
     world.ends_clean().await;
 }
 

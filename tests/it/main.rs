@@ -13,6 +13,7 @@
 )]
 
 mod api;
+mod backup;
 mod bad_input;
 mod both_ways;
 mod calling;
@@ -23,12 +24,14 @@ mod commands;
 mod connect_meta;
 mod crash;
 mod doctor;
+mod doctor_calling;
 mod doors;
 mod frames;
 mod house;
 mod identity;
 mod inbound;
 mod install;
+mod interactive;
 mod interleavings;
 mod lifecycle;
 mod limits;

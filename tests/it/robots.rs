@@ -19,7 +19,7 @@ async fn offered() -> World {
 
 impl World {
     /// Waits until a step was answered; gives its results.
-    async fn answered(&self, token: &str) -> Value {
+    pub async fn answered(&self, token: &str) -> Value {
         let over = |step: Option<WorkflowStep>| step.is_some_and(|step| step.results.is_some());
         let answered = self
             .portals

@@ -5,7 +5,7 @@ use std::{
     fmt::Write as _,
     net::TcpListener,
     os::fd::OwnedFd,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Once,
     time::Duration,
@@ -475,7 +475,7 @@ impl Server {
     }
 
     pub fn data_dir(&self) -> PathBuf {
-        self.folder.join("data")
+        self.variables["SEPARATOR_DATA_DIR"].clone().into()
     }
 
     /// The process id of the running program.
@@ -528,6 +528,59 @@ impl Server {
             "{}",
             String::from_utf8_lossy(&done.stderr)
         );
+    }
+
+    /// Takes a copy of everything while the program runs, as the README says; gives the folder it is in.
+    pub fn back_up(&self) -> PathBuf {
+        let copy = self.folder.join("copy");
+        std::fs::create_dir_all(copy.join("media")).unwrap();
+        let data = self.data_dir();
+        match &self.database {
+            Some(url) => {
+                let file = format!("--file={}", copy.join("separator.sql").display());
+                succeeds(Command::new("pg_dump").args(["--no-owner", &file, url]));
+            }
+            None => succeeds(
+                Command::new("sqlite3")
+                    .arg(data.join("separator.db"))
+                    .arg(format!(".backup {}", copy.join("separator.db").display())),
+            ),
+        }
+        succeeds(
+            Command::new("cp")
+                .arg("-a")
+                .arg(data.join("media"))
+                .arg(&copy),
+        );
+        succeeds(
+            Command::new("cp")
+                .arg("-a")
+                .arg(data.join("encryption.key"))
+                .arg(&copy),
+        );
+        copy
+    }
+
+    /// Another machine takes over with nothing but a copy: a new data folder and, on PostgreSQL, a new database. What the
+    /// program had before is gone.
+    pub fn restore(&mut self, copy: &Path) {
+        self.kill();
+        std::fs::remove_dir_all(self.data_dir()).unwrap();
+        let elsewhere = self.folder.join("elsewhere");
+        std::fs::rename(copy, &elsewhere).unwrap();
+        self.variables.insert(
+            "SEPARATOR_DATA_DIR".to_owned(),
+            elsewhere.display().to_string(),
+        );
+        if let Some(old) = self.database.take() {
+            drop_database(&old);
+            self.database = make_database();
+            let url = self.database.clone().unwrap();
+            let file = format!("--file={}", elsewhere.join("separator.sql").display());
+            succeeds(Command::new("psql").args(["--quiet", "--set=ON_ERROR_STOP=1", &file, &url]));
+            self.variables
+                .insert("SEPARATOR_DATABASE_URL".to_owned(), url);
+        }
     }
 
     /// Takes the PostgreSQL database away from the program, or gives it back.
@@ -823,6 +876,15 @@ fn drop_database(url: &str) {
     psql(
         &format!("{server}/postgres"),
         &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"),
+    );
+}
+
+fn succeeds(command: &mut Command) {
+    let done = command.stdin(Stdio::null()).output().unwrap();
+    assert!(
+        done.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&done.stderr)
     );
 }
 

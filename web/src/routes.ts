@@ -8,6 +8,7 @@ import ConnectIcon from "@bitrix24/b24icons-vue/outline/LinkIcon";
 import ConnectorIcon from "@bitrix24/b24icons-vue/outline/ContactCenterIcon";
 import EventsIcon from "@bitrix24/b24icons-vue/outline/PulseIcon";
 import HomeIcon from "@bitrix24/b24icons-vue/outline/HomeIcon";
+import InteractiveIcon from "@bitrix24/b24icons-vue/outline/CursorClickIcon";
 import KeyIcon from "@bitrix24/b24icons-vue/outline/KeyIcon";
 import LinesIcon from "@bitrix24/b24icons-vue/outline/OpenChannelsIcon";
 import MessagesIcon from "@bitrix24/b24icons-vue/outline/MessagesIcon";
@@ -69,6 +70,9 @@ export const routes: RouteRecordRaw[] = [
   { path: "/waba/templates/new", component: () => import("./pages/templates/TemplateEdit.vue") },
   { path: "/waba/templates/:id/edit", component: () => import("./pages/templates/TemplateEdit.vue") },
   { path: "/waba/templates/:id", component: () => import("./pages/templates/TemplatePage.vue") },
+  { path: "/waba/interactive", component: () => import("./pages/interactive/InteractiveList.vue"), meta: menu("waba", InteractiveIcon, (w) => w.interactive.title) },
+  { path: "/waba/interactive/new", component: () => import("./pages/interactive/InteractiveEdit.vue") },
+  { path: "/waba/interactive/:id", component: () => import("./pages/interactive/InteractiveEdit.vue") },
   { path: "/waba/events", component: () => import("./pages/events/EventList.vue"), meta: menu("waba", EventsIcon, (w) => w.events.menu) },
   { path: "/waba/events/:id", component: () => import("./pages/events/EventPage.vue") },
 

@@ -14,7 +14,7 @@ mod rig;
 mod scenario;
 mod wire;
 
-use std::{path::PathBuf, pin::Pin};
+use std::{path::PathBuf, pin::Pin, time::Duration};
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -29,9 +29,15 @@ struct Arguments {
     /// One short round of everything: shows that it works, not how fast it is.
     #[arg(long)]
     quick: bool,
-    /// Only this benchmark: doors, latency, flood, limited, portals, memory, store.
-    #[arg(long)]
-    only: Option<String>,
+    /// Only these benchmarks, several with commas: doors, latency, flood, limited, portals, memory, store.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Doors only: how many connections, several with commas.
+    #[arg(long, value_delimiter = ',', default_values_t = [64, 256, 1])]
+    connections: Vec<usize>,
+    /// Doors only: seconds that a round lasts.
+    #[arg(long, default_value_t = 15)]
+    seconds: u64,
     /// Rounds; the median counts.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -57,6 +63,9 @@ pub(crate) struct Bench {
     pub(crate) minimal: PathBuf,
     pub(crate) quick: bool,
     pub(crate) rounds: usize,
+    pub(crate) connections: Vec<usize>,
+    /// How long a round at the doors lasts.
+    pub(crate) length: Duration,
 }
 
 impl Bench {
@@ -88,10 +97,11 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     // Everything goes over plain HTTP, but the client of the API wants to know.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    if let Some(only) = &arguments.only
-        && !SCENARIOS.iter().any(|(name, _)| name == only)
-    {
-        anyhow::bail!("there is no benchmark {only}");
+    for only in &arguments.only {
+        anyhow::ensure!(
+            SCENARIOS.iter().any(|(name, _)| name == only),
+            "there is no benchmark {only}"
+        );
     }
     std::fs::create_dir_all(&arguments.work)?;
     let own = std::env::current_exe()?;
@@ -115,10 +125,16 @@ async fn main() -> anyhow::Result<()> {
             minimal: programs.join("minimal"),
             quick: arguments.quick,
             rounds,
+            connections: arguments.connections.clone(),
+            length: Duration::from_secs(if arguments.quick {
+                1
+            } else {
+                arguments.seconds
+            }),
         };
         say(&format!("\n{}", bench.kind.name()));
         for (name, run) in SCENARIOS {
-            if arguments.only.as_deref().is_some_and(|only| only != name) {
+            if !arguments.only.is_empty() && !arguments.only.iter().any(|only| only == name) {
                 continue;
             }
             progress(&format!("{}: {name}", bench.kind.name()));

@@ -24,6 +24,7 @@ mod fields;
 mod frames;
 mod idempotency;
 mod instances;
+mod interactive;
 mod keys;
 mod knocks;
 mod lines;
@@ -75,9 +76,6 @@ use self::{
 };
 use crate::app::App;
 
-/// The largest body that the API takes, in bytes. The longest text of a message has 4096 characters.
-const BODY_LIMIT: usize = 256 * 1024;
-
 /// All operations, in the order in which the description shows them.
 fn operations() -> impl Iterator<Item = &'static Operation> {
     [
@@ -92,6 +90,7 @@ fn operations() -> impl Iterator<Item = &'static Operation> {
         connections::OPERATIONS,
         knocks::OPERATIONS,
         templates::OPERATIONS,
+        interactive::OPERATIONS,
         phones::OPERATIONS,
         calling::OPERATIONS,
         publishing::OPERATIONS,
@@ -132,6 +131,7 @@ fn objects() -> impl Iterator<Item = &'static Described> {
         connections::OBJECTS,
         knocks::OBJECTS,
         templates::OBJECTS,
+        interactive::OBJECTS,
         phones::OBJECTS,
         calling::OBJECTS,
         publishing::OBJECTS,
@@ -227,7 +227,7 @@ async fn serve(
         client,
         id,
         query: head.uri.query().unwrap_or_default().to_owned(),
-        body: read_body(body).await?,
+        body: read_body(body, operation.body_limit).await?,
     };
     operation.rule.admits_fields(&call.caller, &call.body)?;
     call.registry().admits(operation.path, call.id.as_deref())?;
@@ -284,11 +284,11 @@ async fn recorded(
     })
 }
 
-async fn read_body(body: Body) -> Result<Bytes, Problem> {
-    to_bytes(body, BODY_LIMIT).await.map_err(|_| {
+async fn read_body(body: Body, limit: usize) -> Result<Bytes, Problem> {
+    to_bytes(body, limit).await.map_err(|_| {
         Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
-            format!("a body has at most {BODY_LIMIT} bytes"),
+            format!("a body has at most {limit} bytes"),
         )
     })
 }

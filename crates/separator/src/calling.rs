@@ -8,6 +8,7 @@
 
 pub mod address;
 pub mod lost;
+mod notices;
 pub mod pbx;
 pub mod preflight;
 pub mod settings;

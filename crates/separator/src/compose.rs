@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::{
     app::App,
     intake::{
-        codes,
+        codes::{self, Made},
         known::Known,
         work::{Named, Work},
     },
@@ -17,12 +17,11 @@ use crate::{
         messages::{Direction, Journey, NewMessage, State},
     },
     translate::{
-        code,
+        code, interactive,
         message::Language,
         notes::Note,
-        template::{self, Filled, Refusal},
+        template::{self, Refusal},
     },
-    window,
 };
 
 /// To whom.
@@ -73,7 +72,7 @@ pub enum Outgoing {
 /// What is known to be in order.
 enum Ready<'a> {
     Plain(&'a Outgoing),
-    Filled(&'a Filled),
+    Made(&'a Made),
 }
 
 /// Who asks for a message, for its row and its journey.
@@ -125,19 +124,19 @@ pub async fn send(app: &App, phone: Uuid, to: &To, what: Outgoing) -> Result<Uui
     twice(app, phone, to, &Ready::Plain(&what), &PROGRAM).await
 }
 
-/// Takes the message that a template's code asks for, as [`send`] does.
+/// Takes the message that a code asks for, as [`send`] does.
 pub async fn send_code(app: &App, phone: Uuid, to: &To, code: &str) -> Result<Uuid, Error> {
-    let filled = filled(app, phone, code).await?;
-    twice(app, phone, to, &Ready::Filled(&filled), &PROGRAM).await
+    let made = made(app, phone, code).await?;
+    twice(app, phone, to, &Ready::Made(&made), &PROGRAM).await
 }
 
-/// Takes a message made from a template on a page inside Bitrix24, as [`send`] does. `place` says on which sort of page:
+/// Takes a message made on a page inside Bitrix24, as [`send`] does. `place` says on which sort of page:
 /// `card` or `chat`; `detail` who did it, for the journey.
-pub async fn send_filled(
+pub(crate) async fn send_made(
     app: &App,
     phone: Uuid,
     to: &To,
-    filled: &Filled,
+    made: &Made,
     place: &'static str,
     detail: &str,
 ) -> Result<Uuid, Error> {
@@ -145,7 +144,7 @@ pub async fn send_filled(
         origin: place,
         detail,
     };
-    twice(app, phone, to, &Ready::Filled(filled), &asker).await
+    twice(app, phone, to, &Ready::Made(made), &asker).await
 }
 
 /// Another writer may make the same person at the same moment; then the second look finds it.
@@ -165,7 +164,7 @@ async fn twice(
 }
 
 /// The message that a code asks for.
-async fn filled(app: &App, phone: Uuid, text: &str) -> Result<Filled, Error> {
+async fn made(app: &App, phone: Uuid, text: &str) -> Result<Made, Error> {
     let refused =
         |refusal: Refusal| Error::Code(Note::CodeRefused(refusal).text(Language::English));
     let code = match code::parse(text) {
@@ -177,7 +176,10 @@ async fn filled(app: &App, phone: Uuid, text: &str) -> Result<Filled, Error> {
         Some(Ok(code)) => code,
     };
     if code.kind == code::Kind::Interactive {
-        return Err(refused(Refusal::NoInteractive { name: code.name }));
+        let mut stored = store::interactive::of_phones(&app.store, &[phone]).await?;
+        let stored = stored.remove(&phone).unwrap_or_default();
+        let filled = interactive::resolve(&code, &stored, false).map_err(refused)?;
+        return Ok(Made::Interactive(filled));
     }
     let registry = app.directory.snapshot();
     let Some(number) = registry.phones.get(&phone) else {
@@ -195,6 +197,7 @@ async fn filled(app: &App, phone: Uuid, text: &str) -> Result<Filled, Error> {
         };
         template::resolve(&code, &templates, languages, false)
     })
+    .map(Made::Template)
     .map_err(refused)
 }
 
@@ -274,11 +277,14 @@ async fn try_send(
     let id = app.ids.next();
     let mut media = None;
     let (kind, text, task, shown) = match what {
-        Ready::Filled(filled) => {
-            media = codes::header_media(&mut work, phone, filled, None);
-            let task = codes::task((*filled).clone(), None);
-            let shown = window::shown(filled);
-            ("template".to_owned(), filled.shown.clone(), task, shown)
+        Ready::Made(made) => {
+            media = made.media(&mut work, phone, None);
+            if let Made::Interactive(filled) = made {
+                work.interactive.push((id, filled.content.clone()));
+            }
+            let task = (*made).clone().task(None);
+            let kind = made.kind().to_owned();
+            (kind, made.text().to_owned(), task, made.shown())
         }
         Ready::Plain(what) => {
             let (kind, text, task) = task(what);
@@ -319,7 +325,7 @@ async fn advertises(
     what: &Ready<'_>,
 ) -> Result<Option<String>, store::Error> {
     let (name, of) = match what {
-        Ready::Filled(filled) if filled.category == template::MARKETING => {
+        Ready::Made(Made::Template(filled)) if filled.category == template::MARKETING => {
             return Ok(Some(filled.name.clone()));
         }
         Ready::Plain(Outgoing::Template { name, language, .. }) => (name, language),

@@ -281,19 +281,21 @@ pub async fn retry(app: &App, message: Uuid) -> Result<Retry, store::Error> {
         return Ok(Retry::Queued);
     }
     // Meta accepted it and told of its failure later: it is sent anew.
-    let media = facts.media;
-    let task = match (facts.inbound, facts.kind.as_str(), media) {
-        (false, "text", None) => Task::Text {
-            body: facts.text,
-            context: None,
-            confirm: None,
+    let task = match messages::sent_task(&app.store, message).await? {
+        Some(task) if !facts.inbound => task,
+        _ => match (facts.inbound, facts.kind.as_str(), facts.media) {
+            (false, "text", None) => Task::Text {
+                body: facts.text,
+                context: None,
+                confirm: None,
+            },
+            (false, _, Some(_)) => Task::File {
+                caption: None,
+                context: None,
+                confirm: None,
+            },
+            _ => return Ok(Retry::Unknown),
         },
-        (false, _, Some(_)) => Task::File {
-            caption: None,
-            context: None,
-            confirm: None,
-        },
-        _ => return Ok(Retry::Unknown),
     };
     let now = app.clock.now();
     let new = NewTask {
@@ -302,15 +304,19 @@ pub async fn retry(app: &App, message: Uuid) -> Result<Retry, store::Error> {
         side: Side::Meta,
         phone: facts.phone,
         message: Some(message),
-        media,
+        media: facts.media,
         priority: Priority::Conversation,
         due_at: now,
         created_at: now,
         task,
     };
+    let asked = match &facts.wamid {
+        Some(wamid) => format!("asked for by a user; {}", messages::try_before(wamid)),
+        None => "asked for by a user".to_owned(),
+    };
     let mut tx = app.store.begin().await?;
     lanes::enqueue(&mut tx, &[new]);
-    let journey = Journey::new().with(now, "retried", Some("asked for by a user"));
+    let journey = Journey::new().with(now, "retried", Some(&asked));
     messages::requeue(&mut tx, message, now, journey);
     tx.commit().await?;
     app.dispatcher.wake(facts.phone, Side::Meta);

@@ -14,6 +14,7 @@
 
 mod account;
 mod alarms;
+mod calling;
 pub mod door;
 mod installation;
 mod line;
@@ -325,9 +326,10 @@ async fn look_at_account(
     let Some(waba_app) = registry.waba_apps.get(&known.app_id) else {
         return Vec::new();
     };
-    let (seen, numbers, queues) = tokio::join!(
+    let (seen, numbers, calls, queues) = tokio::join!(
         account::see(app, registry, known, waba_app),
         number::see_all(app, known, waba_app),
+        calling::see_all(app, registry, known, waba_app),
         queue::see_all(app),
     );
     let mut findings = verdict::judge_all(account::CHECKS, &seen, subject);
@@ -341,7 +343,9 @@ async fn look_at_account(
         }
         let subject = Patient::Phone(phone.id).subject(registry);
         let (number, queue) = (numbers.of(app, registry, phone), queues.of(registry, phone));
+        let calls = calls.of(registry, phone);
         findings.extend(verdict::judge_all(number::CHECKS, &number, &subject));
+        findings.extend(verdict::judge_all(calling::CHECKS, &calls, &subject));
         findings.extend(verdict::judge_all(queue::PHONE_CHECKS, &queue, &subject));
         if phone.instance_id.is_none() {
             let line = line::see(app, None, None, phone).await;
@@ -384,6 +388,7 @@ pub(crate) fn checks() -> impl Iterator<Item = &'static About> {
         .chain(of(number::CHECKS))
         .chain(of(portal::CHECKS))
         .chain(of(line::CHECKS))
+        .chain(of(calling::CHECKS))
         .chain(of(queue::CHECKS))
         .chain(of(queue::PHONE_CHECKS))
 }

@@ -22,6 +22,7 @@ pub mod events;
 pub mod held;
 pub mod idempotency;
 pub mod instances;
+pub mod interactive;
 pub mod keys;
 pub mod lanes;
 pub mod media;

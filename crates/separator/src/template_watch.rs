@@ -176,6 +176,7 @@ fn step(message: Uuid, at: Millis, step: &str, detail: Option<&str>) -> Change {
         state: None,
         wamid: None,
         error: None,
+        sent_task: None,
         at,
         journey: Journey::new().with(at, step, detail),
     }

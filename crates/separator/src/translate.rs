@@ -5,6 +5,7 @@
 pub mod code;
 pub mod from_bitrix;
 pub mod from_whatsapp;
+pub mod interactive;
 pub mod message;
 pub mod notes;
 pub mod template;

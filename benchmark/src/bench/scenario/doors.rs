@@ -24,14 +24,13 @@ const PEOPLE: u64 = 2000;
 pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     let mut rig = Rig::start(bench, Plan::ONE).await?;
     rig.stop().await?;
-    let length = bench.either(Duration::from_secs(3), Duration::from_secs(1));
     let mut rows = Vec::new();
-    for connections in [64, 256, 1] {
+    for &connections in &bench.connections {
         let mut round = Round {
             bench,
             rig: &rig,
             connections,
-            length,
+            length: bench.length,
         };
         rows.extend(round.measure().await?);
     }

@@ -283,12 +283,24 @@ function interactive(message) {
   for (const section of part.action?.sections ?? []) {
     for (const row of section.rows ?? []) options.push(button(row.title, () => answer('list_reply', row)));
   }
+  if (part.type === 'call_permission_request') {
+    const allow = (values) => () => answer('call_permission_reply', { response_source: 'user_action', ...values });
+    const week = () => Math.floor(Date.now() / 1000) + 604800;
+    options.push(
+      button('Allow calls for a week', () => allow({ response: 'accept', is_permanent: false, expiration_timestamp: week() })()),
+      button('Always allow calls', allow({ response: 'accept', is_permanent: true })),
+      button('Do not allow calls', allow({ response: 'reject' })));
+  }
+  const files = ['image', 'video', 'document'].filter((kind) => part.header?.[kind]?.link);
   const link = part.action?.parameters?.url;
   return [
+    ...files.map((kind) => (message.file ? shown(kind, message.file, part.header[kind], message) : `⏳ ${part.header[kind].link}\n`)),
     part.header?.text ? element('strong', {}, `${part.header.text}\n`) : '',
-    part.body?.text ?? part.type ?? '',
+    part.body?.text ?? (part.type === 'call_permission_request' ? 'May we call you?' : part.type ?? ''),
     part.footer?.text ? element('small', {}, `\n${part.footer.text}`) : '',
-    element('div', { className: 'options' }, ...options, link ? element('span', {}, `🔗 ${part.action.parameters.display_text}: ${link}`) : null),
+    element('div', { className: 'options' }, ...options,
+      link ? element('span', {}, `🔗 ${part.action.parameters.display_text}: ${link}`) : null,
+      part.type === 'voice_call' ? element('span', {}, `☎ ${part.action?.parameters?.display_text}`) : null),
   ];
 }
 

@@ -281,6 +281,52 @@ pub(super) fn check_content(components: &Value) -> Result<(), GraphError> {
     Ok(())
 }
 
+/// An authentication template as Graph lists it: Meta writes its texts itself. Source: Meta: authentication templates.
+pub(super) fn authentication(components: &Value) -> Result<Value, GraphError> {
+    let list = components.as_array().map(Vec::as_slice).unwrap_or_default();
+    let find = |kind: &str| part(list, kind);
+    let wrong = |what: &str| Err(GraphError::of_template(2_388_042, what));
+    let body = find("BODY");
+    if find("HEADER").is_some() || body.is_none_or(|body| !body["text"].is_null()) {
+        return wrong("Authentication templates have preset text and no header.");
+    }
+    let advice = body.is_some_and(|body| body["add_security_recommendation"] == true);
+    let end = if advice {
+        " For your security, do not share this code."
+    } else {
+        ""
+    };
+    let mut made = vec![json!({
+        "type": "BODY",
+        "text": format!("*{{{{1}}}}* is your verification code.{end}"),
+        "add_security_recommendation": advice,
+        "example": {"body_text": [["123456"]]},
+    })];
+    if let Some(footer) = find("FOOTER") {
+        let minutes = footer["code_expiration_minutes"].as_i64();
+        let Some(minutes) = minutes.filter(|minutes| (1..=90).contains(minutes)) else {
+            return wrong("code_expiration_minutes must be between 1 and 90.");
+        };
+        let text = format!("This code expires in {minutes} minutes.");
+        made.push(json!({"type": "FOOTER", "text": text, "code_expiration_minutes": minutes}));
+    }
+    let button = find("BUTTONS").map_or(&Value::Null, |buttons| &buttons["buttons"][0]);
+    let kind = button["otp_type"].as_str().unwrap_or_default();
+    let tap = matches!(kind, "ONE_TAP" | "ZERO_TAP");
+    if button["type"] != "OTP" || !(tap || kind == "COPY_CODE") {
+        return wrong("Authentication templates need one button of the type OTP.");
+    }
+    if tap && !button["supported_apps"][0]["package_name"].is_string() {
+        return wrong("This otp_type needs supported_apps.");
+    }
+    let label = button["text"].as_str().unwrap_or("Copy code");
+    let url = format!("https://www.whatsapp.com/otp/code/?otp_type={kind}&code=otp{{{{1}}}}");
+    made.push(json!({"type": "BUTTONS", "buttons": [
+        {"type": "URL", "text": label, "url": url, "example": [url.replace("{{1}}", "123456")]},
+    ]}));
+    Ok(Value::Array(made))
+}
+
 /// The templates that every account has at the start.
 pub(super) fn samples() -> Vec<Template> {
     let body = |text: &str| json!([{"type": "BODY", "text": text}]);

@@ -44,6 +44,9 @@ pub enum Fault {
     RefreshRefused,
     /// The authorization server waits ([`Rule::milliseconds`]) before it answers.
     RefreshSlow,
+    /// The authorization server makes the new pair at once and answers with it after a wait ([`Rule::milliseconds`]):
+    /// whoever ends meanwhile never learns it.
+    RefreshAnswerSlow,
     /// The answer of `imconnector.send.messages` leaves out `session`.
     SessionMissing,
     /// No request limit at all: for benchmarks.
@@ -66,7 +69,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault, in the order the operator's page shows them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::QueryLimitExceeded,
         Self::OverloadLimit,
         Self::OperationTimeLimit,
@@ -80,6 +83,7 @@ impl Fault {
         Self::ExpiredToken,
         Self::RefreshRefused,
         Self::RefreshSlow,
+        Self::RefreshAnswerSlow,
         Self::SessionMissing,
         Self::Unlimited,
         Self::ItemTime,
@@ -107,6 +111,7 @@ impl Fault {
             Self::ExpiredToken => "Token expired (401)",
             Self::RefreshRefused => "Token refresh refused",
             Self::RefreshSlow => "Authorization server slow",
+            Self::RefreshAnswerSlow => "New token made, answer late",
             Self::SessionMissing => "Answer without a session",
             Self::Unlimited => "No request limit",
             Self::ItemTime => "Each message takes time",
@@ -123,7 +128,11 @@ impl Fault {
     pub const fn takes_time(self) -> bool {
         matches!(
             self,
-            Self::Slow | Self::RefreshSlow | Self::ItemTime | Self::EventLate
+            Self::Slow
+                | Self::RefreshSlow
+                | Self::RefreshAnswerSlow
+                | Self::ItemTime
+                | Self::EventLate
         )
     }
 }

@@ -95,7 +95,16 @@ pub(crate) async fn token(
     {
         tokio::time::sleep(delay).await;
     }
-    portal.grant(&grant, &proof, &parameters)
+    let answer = portal.grant(&grant, &proof, &parameters);
+    if answer.status() == StatusCode::OK
+        && let Some(delay) = portal
+            .inner
+            .faults
+            .delay(Fault::RefreshAnswerSlow, "oauth/token", &[])
+    {
+        tokio::time::sleep(delay).await;
+    }
+    answer
 }
 
 /// `GET` or `POST /rest/app.info` of the authorization server: whose token is this?

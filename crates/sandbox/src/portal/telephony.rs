@@ -63,16 +63,16 @@ fn lead_of(state: &State, phone: &str) -> Option<i64> {
 /// `telephony.externalCall.searchCrmEntities`.
 pub(crate) fn search(context: &Context<'_>, state: &mut State) -> Outcome {
     let phone = context.required_text("PHONE_NUMBER")?;
-    let mut found = map([]);
-    if let Some(lead) = lead_of(state, &phone) {
-        let entry = map([
+    let entry = |lead: i64| {
+        map([
             ("CRM_ENTITY_TYPE", "LEAD".into()),
             ("CRM_ENTITY_ID", lead.into()),
             ("ASSIGNED_BY_ID", RESPONSIBLE.into()),
-        ]);
-        found.set("0", entry);
-    }
-    Ok(found)
+        ])
+    };
+    // A list, as PHP writes it: `[]` where nothing is found.
+    let found: Vec<Value> = lead_of(state, &phone).map(entry).into_iter().collect();
+    Ok(found.into())
 }
 
 /// `telephony.externalCall.register`. A call that is not finished is found again by its external id.

@@ -6,6 +6,7 @@ mod frames;
 mod installation;
 mod messages;
 mod rest;
+mod telephony;
 
 use std::{
     sync::{Arc, Mutex},

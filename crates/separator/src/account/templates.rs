@@ -1,5 +1,6 @@
 //! Writing templates: what a person made of one goes to Meta, and what Meta has then goes into the catalogue.
 
+use bytes::Bytes;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 use url::Url;
@@ -99,15 +100,33 @@ impl<'a> Desk<'a> {
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
             .map(str::to_owned);
-        let image = format.eq_ignore_ascii_case("IMAGE");
-        let limit = if image { IMAGE_LIMIT } else { VIDEO_LIMIT };
-        let bytes = read_limited(response, usize::try_from(limit).unwrap_or(usize::MAX))
+        let limit = usize::try_from(limit_of(format)).unwrap_or(usize::MAX);
+        let bytes = read_limited(response, limit)
             .await
             .map_err(|error| unusable(&error.to_string()))?;
-        let found = media::classify(&bytes, &name, declared.as_deref());
+        self.hand_over(bytes, &name, declared.as_deref(), format)
+            .await
+    }
+
+    /// Brings a sample to Meta; gives Meta's handle of it.
+    async fn hand_over(
+        &self,
+        bytes: Bytes,
+        name: &str,
+        declared: Option<&str>,
+        format: &str,
+    ) -> Result<String, NotWritten> {
+        let limit = limit_of(format);
+        let length = bytes.len() as u64;
+        if length > limit {
+            let most = limit / (1024 * 1024);
+            let why = format!("cannot have this sample: it has more than {most} MB");
+            return Err(NotWritten::Sample(why));
+        }
+        let found = media::classify(&bytes, name, declared);
         // Meta's types of resumable uploads are fewer than those of messages.
         let fits = match found.mime.as_str() {
-            "image/jpeg" | "image/png" => image,
+            "image/jpeg" | "image/png" => format.eq_ignore_ascii_case("IMAGE"),
             "video/mp4" => ["VIDEO", "GIF"]
                 .iter()
                 .any(|one| format.eq_ignore_ascii_case(one)),
@@ -115,15 +134,13 @@ impl<'a> Desk<'a> {
             _ => false,
         };
         if !fits {
-            return Err(unusable(
-                "a picture must be JPEG or PNG, a video MP4, a document PDF",
-            ));
+            let why = "cannot have this sample: a picture must be JPEG or PNG, a video MP4, a document PDF";
+            return Err(NotWritten::Sample(why.to_owned()));
         }
-        let length = bytes.len() as u64;
         let app_id = &self.waba_app.client_id;
         Ok(self
             .client
-            .upload_sample(&self.credentials, app_id, &name, &found.mime, bytes, length)
+            .upload_sample(&self.credentials, app_id, name, &found.mime, bytes, length)
             .await?)
     }
 
@@ -148,6 +165,34 @@ impl<'a> Desk<'a> {
         }
         Ok(id)
     }
+}
+
+/// The largest sample of a header's file, in bytes.
+pub const SAMPLE_LIMIT: u64 = VIDEO_LIMIT;
+
+fn limit_of(format: &str) -> u64 {
+    if format.eq_ignore_ascii_case("IMAGE") {
+        IMAGE_LIMIT
+    } else {
+        SAMPLE_LIMIT
+    }
+}
+
+/// Brings the sample of a header's file to Meta; gives Meta's handle, which a template names.
+pub async fn hand_over_sample(
+    app: &App,
+    account: Uuid,
+    bytes: Vec<u8>,
+    name: &str,
+    format: &str,
+) -> Result<String, NotWritten> {
+    let registry = app.directory.snapshot();
+    let account = registry
+        .accounts
+        .get(&account)
+        .ok_or(NotWritten::UnknownAccount)?;
+    let desk = Desk::of(app, account, registry.waba_apps.get(&account.app_id))?;
+    desk.hand_over(bytes.into(), name, None, format).await
 }
 
 /// Has a template made and reviewed; gives our id of it.

@@ -28,6 +28,7 @@ const GROUPS: &[&str] = &[
     "number",
     "portal",
     "line",
+    "calling",
     "queue",
 ];
 

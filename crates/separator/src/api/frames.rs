@@ -15,7 +15,7 @@ use axum::http::StatusCode;
 use self::person::Customer;
 use super::{
     caller::Caller,
-    fields,
+    fields, interactive,
     operation::{Call, Described, Field, Operation, Outcome, Parameter, Purpose, Shape},
     page::Page,
     problem::Problem,
@@ -29,7 +29,7 @@ use crate::{
     portal::employee,
     registry::{Instance, Phone},
     store::{
-        conversations,
+        self, conversations,
         templates::{self, Filter, Template as Stored},
     },
     translate::{
@@ -260,6 +260,19 @@ pub(super) const OPERATIONS: &[Operation] = &[
             "FrameTemplate",
             Rule::PortalPeople,
             |call| Box::pin(list_templates(call)),
+        )
+    },
+    Operation {
+        summary: "List the interactive messages that a number can send",
+        description: "They go out only within the 24 hours.",
+        query: TEMPLATES_QUERY,
+        refusals: &[422],
+        ..Operation::list(
+            "/api/v1/frames/interactive",
+            TAG,
+            "InteractiveMessage",
+            Rule::PortalPeople,
+            |call| Box::pin(list_interactive(call)),
         )
     },
     person::OPERATION,
@@ -602,6 +615,20 @@ async fn list_templates(call: Call) -> Outcome {
     };
     let rows = templates::list(&call.app.store, &filter, page.window()).await?;
     Ok(page.of_rows(rows, |template| template.id, show_template))
+}
+
+async fn list_interactive(call: Call) -> Outcome {
+    let mut query = call.query();
+    let page = Page::read(&mut query);
+    let id = query.optional("number", fields::id);
+    let text = query.optional("q", rules::text(200));
+    query.finish()?;
+    let registry = call.registry();
+    let phone = number(&call, &registry, viewer(&call)?.instance, id)?;
+    let store = &call.app.store;
+    let accounts = [phone.account_id];
+    let rows = store::interactive::list(store, &accounts, text.as_deref(), page.window()).await?;
+    Ok(page.of_rows(rows, |stored| stored.id, interactive::show))
 }
 
 /// A stored template as filling in needs it.

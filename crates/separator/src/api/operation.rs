@@ -242,6 +242,10 @@ pub(super) enum Answers {
     Nothing,
 }
 
+/// The largest body that an operation takes which says nothing else, in bytes. The longest text of a message has 4096
+/// characters.
+pub(super) const BODY_LIMIT: usize = 256 * 1024;
+
 /// The HTTP methods that are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verb {
@@ -292,6 +296,8 @@ pub(super) struct Operation {
     pub(super) refusals: &'static [u16],
     /// Who may call it.
     pub(super) rule: Rule,
+    /// The largest body that it takes, in bytes.
+    pub(super) body_limit: usize,
     /// Whether its answer shows a secret that is not to be kept.
     pub(super) secret_answer: bool,
     /// Whether nothing is written into the audit, because the change is a record itself.
@@ -322,6 +328,7 @@ impl Operation {
         location: None,
         refusals: &[],
         rule: Rule::Administrators,
+        body_limit: BODY_LIMIT,
         secret_answer: false,
         records_itself: false,
         run: |_| Box::pin(async { Ok(Value::Null) }),

@@ -1,6 +1,7 @@
 //! `waba/templates`: the catalogue of message templates, as Meta has it.
 
 use axum::http::StatusCode;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 use uuid::Uuid;
 use whatsapp::client::NewTemplate;
@@ -146,7 +147,48 @@ const CHANGE_FIELDS: &[Field] = &[
     ),
 ];
 
+const FILE_FORMATS: &[&str] = &["IMAGE", "VIDEO", "GIF", "DOCUMENT"];
+
+const SAMPLE_FIELDS: &[Field] = &[
+    Field::required(
+        "account",
+        Shape::Id,
+        "The account whose template is to have it.",
+        "0199f1c2-4444-7a41-9c55-2f0e8b1d6a90",
+    ),
+    Field::required(
+        "format",
+        Shape::OneOf(FILE_FORMATS),
+        "The format of the header that it is for.",
+        "IMAGE",
+    ),
+    Field::required("name", Shape::Text, "The file's name.", "shop.png"),
+    Field::required(
+        "content",
+        Shape::Text,
+        "The file in base64: JPEG or PNG of at most 5 MB, MP4 or PDF of at most 16 MB.",
+        "iVBORw0KGgo=",
+    ),
+];
+
 pub(super) const OBJECTS: &[Described] = &[
+    Described {
+        name: "NewTemplateSample",
+        purpose: Purpose::Sent,
+        description: "A file for Meta's reviewers: the sample of a template's header.",
+        fields: SAMPLE_FIELDS,
+    },
+    Described {
+        name: "TemplateSample",
+        purpose: Purpose::Shown,
+        description: "What Meta calls a sample that it has.",
+        fields: &[Field::read(
+            "handle",
+            Shape::Text,
+            "Belongs into the header's example.header_handle.",
+            "4::aW1hZ2UvcG5n:ARb",
+        )],
+    },
     Described {
         name: "Template",
         purpose: Purpose::Shown,
@@ -166,6 +208,10 @@ pub(super) const OBJECTS: &[Described] = &[
         fields: CHANGE_FIELDS,
     },
 ];
+
+/// The largest sample in base64, and room for the other fields.
+#[expect(clippy::cast_possible_truncation, reason = "16 MB")]
+const SAMPLE_BODY: usize = writing::SAMPLE_LIMIT as usize / 3 * 4 + 8 * 1024;
 
 const QUERY: &[Parameter] = &[
     Parameter {
@@ -215,6 +261,23 @@ pub(super) const OPERATIONS: &[Operation] = &[
         })
     },
     Operation {
+        summary: "Bring the sample of a header to Meta",
+        description: "The handle that comes back belongs into the header's example.header_handle. What Meta does not take as a \
+                      sample is told at the field.",
+        body: Some("NewTemplateSample"),
+        body_limit: SAMPLE_BODY,
+        // Nothing changes here, and the file itself is nothing to write down.
+        records_itself: true,
+        refusals: &[502],
+        ..Operation::act(
+            "/api/v1/waba/templates/samples",
+            TAG,
+            "TemplateSample",
+            Rule::Users,
+            |call| Box::pin(sample(call)),
+        )
+    },
+    Operation {
         summary: "Show a template",
         ..Operation::get(ONE, TAG, "Template", Rule::Known, |call| {
             Box::pin(get(call))
@@ -261,7 +324,7 @@ fn show(template: &Template) -> Value {
 }
 
 /// The accounts whose templates the caller may see.
-fn accounts(call: &Call) -> Vec<Uuid> {
+pub(super) fn accounts(call: &Call) -> Vec<Uuid> {
     let registry = call.registry();
     let mut accounts: Vec<Uuid> = match &call.caller {
         Caller::Nobody => Vec::new(),
@@ -366,6 +429,39 @@ async fn create(call: Call) -> Outcome {
     let made = templates::one(&call.app.store, id).await?;
     made.map(|template| show(&template))
         .ok_or_else(|| Problem::unknown(WHAT))
+}
+
+fn base64(value: &Value) -> Result<Vec<u8>, String> {
+    let text = value
+        .as_str()
+        .ok_or_else(|| format!("must be text, not {}", fields::kind(value)))?;
+    let bytes = BASE64_STANDARD
+        .decode(text)
+        .map_err(|_| "must be the file in base64".to_owned())?;
+    if bytes.is_empty() {
+        return Err("is an empty file: choose another one".to_owned());
+    }
+    Ok(bytes)
+}
+
+async fn sample(call: Call) -> Outcome {
+    let mut fields = call.fields(SAMPLE_FIELDS, Mode::Create)?;
+    let account = fields.required("account", fields::id);
+    let format = fields.required("format", rules::choice(FILE_FORMATS));
+    let name = fields.required("name", rules::text(240));
+    let content = fields.required("content", base64);
+    if account.is_some_and(|account| !accounts(&call).contains(&account)) {
+        fields.error("account", "does not exist");
+    }
+    let (Some(account), Some(format), Some(name), Some(content)) = (account, format, name, content)
+    else {
+        return Err(fields.incomplete());
+    };
+    fields.finish()?;
+    let handle = writing::hand_over_sample(&call.app, account, content, &name, &format)
+        .await
+        .map_err(refused)?;
+    Ok(json!({ "handle": handle }))
 }
 
 async fn change(call: Call) -> Outcome {

@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
-use super::{description::assert_described, rule::Rule, *};
+use super::{description::assert_described, operation::BODY_LIMIT, rule::Rule, *};
 use crate::{
     identifiers::Chance,
     settings::{Settings, SettingsArguments},

@@ -44,6 +44,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("/api/v1/queue/dead_letters", "dead_letter"),
     ("/api/v1/waba/connections", "connection"),
     ("/api/v1/waba/templates", "template"),
+    ("/api/v1/waba/interactive", "interactive_message"),
     ("/api/v1/doctor", "doctor"),
     ("/api/v1/bitrix/announcements", "announcement"),
 ];

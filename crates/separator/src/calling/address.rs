@@ -301,8 +301,12 @@ fn escaped(text: &str) -> String {
     use fmt::Write as _;
 
     let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.!~*'()[]/:&+$".contains(&byte) {
+    let bytes = text.as_bytes();
+    let hexadecimal = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_hexdigit);
+    for (at, byte) in text.bytes().enumerate() {
+        // What is escaped already, as it is shown after it was saved, is not escaped again.
+        let again = byte == b'%' && hexadecimal(at + 1) && hexadecimal(at + 2);
+        if again || byte.is_ascii_alphanumeric() || b"-_.!~*'()[]/:&+$".contains(&byte) {
             escaped.push(char::from(byte));
         } else {
             // Writing to a String cannot fail.
@@ -500,6 +504,11 @@ mod tests {
         assert_eq!(
             user_parameter("tgrp", "a;b@c=d e").unwrap(),
             ("tgrp".to_owned(), "a%3Bb%40c%3Dd%20e".to_owned())
+        );
+        assert_eq!(
+            user_parameter("tgrp", "a%3Bb%40c%3Dd%20e 5%").unwrap().1,
+            "a%3Bb%40c%3Dd%20e%205%25",
+            "what is escaped stays so"
         );
         assert_eq!(user_parameter("", "a"), Err(ParameterError::NoName));
         assert!(user_parameter(&"k".repeat(128), &"v".repeat(128)).is_ok());

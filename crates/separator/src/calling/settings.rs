@@ -100,6 +100,9 @@ pub struct Applied {
     pub call_hours: Option<bool>,
     /// Whether webhooks tell of calls.
     pub webhook_delivery: Option<bool>,
+    /// Parameters for the user part of the address.
+    #[serde(default)]
+    pub parameters: Option<BTreeMap<String, String>>,
     /// Servers of other apps.
     pub foreign: Vec<ForeignServer>,
     /// The choice with which Meta last agreed: what Meta does not tell, such as which hours there are, is known by it.
@@ -126,6 +129,7 @@ impl Applied {
             }
             "call_hours" => word(self.call_hours),
             "webhook_delivery" => word(self.webhook_delivery),
+            "sip_parameters" => json!(self.parameters),
             _ => Value::Null,
         }
     }
@@ -141,7 +145,7 @@ impl Applied {
 }
 
 /// What Meta tells of a number's calls, by the names that the API has for it.
-const FIELDS: [&str; 9] = [
+const FIELDS: [&str; 10] = [
     "calling",
     "sip",
     "sip_hostname",
@@ -151,6 +155,7 @@ const FIELDS: [&str; 9] = [
     "call_icon",
     "call_hours",
     "webhook_delivery",
+    "sip_parameters",
 ];
 
 /// What Meta said, and the password of our server where it was among it.
@@ -204,6 +209,7 @@ pub(super) fn applied(
         call_icon: settings.icon_shown,
         call_hours: settings.hours_enabled,
         webhook_delivery: settings.webhook_delivery,
+        parameters: own.and_then(|server| server.parameters.clone()),
         foreign,
         agreed: None,
     };
@@ -240,6 +246,13 @@ impl Wish {
                 applied
                     .webhook_delivery
                     .is_none_or(|on| on == self.webhook_delivery),
+            );
+            look(
+                "sip_parameters",
+                applied
+                    .parameters
+                    .as_ref()
+                    .is_none_or(|parameters| parameters == &self.parameters),
             );
         }
         if self.calling {
@@ -708,16 +721,22 @@ impl CallingError {
         Some(words.in_language(language))
     }
 
-    /// As the API shows it.
-    pub fn to_json(&self, language: Language) -> Value {
-        let told = match &self.own {
+    /// The same with what is ours in one language; Meta's words stay Meta's.
+    #[must_use]
+    pub fn told(&self, language: Language) -> Self {
+        match &self.own {
             Some(own) => Self {
                 title: own.title(language).to_owned(),
                 details: Some(own.details(language)),
                 ..self.clone()
             },
             None => self.clone(),
-        };
+        }
+    }
+
+    /// As the API shows it.
+    pub fn to_json(&self, language: Language) -> Value {
+        let told = self.told(language);
         json!({
             "code": self.code.to_string(),
             "subcode": self.subcode.map(|code| code.to_string()),

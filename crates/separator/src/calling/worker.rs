@@ -21,18 +21,17 @@ use whatsapp::{
 
 use super::{
     address,
-    preflight::{Preflight, Report},
+    notices::Notices,
+    preflight::Preflight,
     settings::{self, Calling, CallingError, Comparison, Failure, OwnError, State, Task, Warning},
 };
 use crate::{
     account,
     app::App,
-    doctor::{Text, text},
     identifiers::Chance,
     registry::{Part, Phone},
-    store::{self, instances},
+    store,
     time::Millis,
-    translate::message::Language,
 };
 
 /// How long the worker rests where nothing is due and nobody wakes it.
@@ -43,13 +42,6 @@ const AT_ONCE: usize = 8;
 const ROUND: Duration = Duration::from_hours(1);
 /// How often the telephone server of a number is looked at.
 const NIGHT: Duration = Duration::from_hours(24);
-
-/// Kind of the alarm that Meta says calls cannot arrive; the subject is the number's id.
-pub const BLOCKED_ALARM: &str = "calling_blocked";
-/// Kind of the alarm that a telephone server's certificate ends within two weeks; the subject is the number's id.
-pub const CERTIFICATE_ALARM: &str = "sip_certificate";
-/// Kind of the alarm that it ends within three days.
-pub const CERTIFICATE_URGENT_ALARM: &str = "sip_certificate_urgent";
 
 /// Works until told to stop.
 pub async fn run(app: Arc<App>, stop: CancellationToken) {
@@ -431,7 +423,8 @@ async fn accepted(
     let blocks = health(tried, calling).await;
     // Where Meta does not say, what it said before still stands.
     let blocks = blocks.unwrap_or(blocked_before);
-    announce_blocks(app, tried.phone.id, &tried.phone.phone, &blocks).await?;
+    let notices = Notices::of(app, tried.phone.id);
+    notices.blocks(&tried.phone.phone, &blocks).await?;
     calling.warnings.extend(blocks);
     Ok(())
 }
@@ -454,28 +447,6 @@ async fn health(tried: &Try, calling: &Calling) -> Option<Vec<Warning>> {
     Some(blocks.into_iter().map(warning).collect())
 }
 
-/// Raises the alarm that calls cannot arrive when Meta begins to say so, and clears it when Meta ends.
-async fn announce_blocks(
-    app: &App,
-    phone: Uuid,
-    number: &str,
-    blocks: &[Warning],
-) -> Result<(), store::Error> {
-    let (now, subject) = (app.clock.now(), phone.to_string());
-    let Some(block) = blocks.first() else {
-        instances::clear_alarm(&app.store, now, BLOCKED_ALARM, &subject).await?;
-        return Ok(());
-    };
-    let said = |language| block.text(language);
-    let text = Text {
-        english: format!("+{number}: {}", said(Language::English)),
-        russian: format!("+{number}: {}", said(Language::Russian)),
-    };
-    let id = app.ids.next();
-    instances::raise_alarm_in_words(&app.store, id, now, BLOCKED_ALARM, &subject, &text).await?;
-    Ok(())
-}
-
 /// Looks at a number's telephone server and says so where its certificate ends soon.
 async fn check_one(app: &App, phone: Uuid) -> Result<(), store::Error> {
     let Some(calling) = store::calling::one(&app.store, phone).await? else {
@@ -489,42 +460,12 @@ async fn check_one(app: &App, phone: Uuid) -> Result<(), store::Error> {
         .filter(|_| calling.wish.sip);
     let Some(Ok(address)) = chosen.map(|host| address::normalise(host, Some(&port))) else {
         store::calling::keep_report(&app.store, phone, None, None).await?;
-        return clear(app, phone).await;
+        return Notices::of(app, phone).no_server().await;
     };
     let preflight = Preflight::new(app.outgoing.clone(), app.clock.clone(), Chance::System);
     let report = preflight.check(&address, None).await;
     let next = app.clock.now() + NIGHT;
     store::calling::keep_report(&app.store, phone, Some(&report), Some(next)).await?;
-    announce(app, phone, &report).await?;
+    Notices::of(app, phone).certificate(&report).await?;
     app.refresh(Part::Phone(phone)).await
-}
-
-async fn announce(app: &App, phone: Uuid, report: &Report) -> Result<(), store::Error> {
-    let Some(certificate) = &report.certificate else {
-        return Ok(());
-    };
-    let days = certificate.days_left(app.clock.now());
-    let (address, until) = (&report.address, certificate.until.to_string());
-    let day = until.get(..10).unwrap_or(&until);
-    let text = text!(
-        "The certificate of the telephone server {address} ends on {day}: renew it, or calls stop.",
-        "Сертификат телефонного сервера {address} действует до {day}: обновите его, иначе звонки прекратятся."
-    );
-    let (now, subject) = (app.clock.now(), phone.to_string());
-    for (limit, kind) in [(14, CERTIFICATE_ALARM), (3, CERTIFICATE_URGENT_ALARM)] {
-        if days < limit {
-            let id = app.ids.next();
-            instances::raise_alarm_in_words(&app.store, id, now, kind, &subject, &text).await?;
-        } else {
-            instances::clear_alarm(&app.store, now, kind, &subject).await?;
-        }
-    }
-    Ok(())
-}
-
-async fn clear(app: &App, phone: Uuid) -> Result<(), store::Error> {
-    for kind in [CERTIFICATE_ALARM, CERTIFICATE_URGENT_ALARM] {
-        instances::clear_alarm(&app.store, app.clock.now(), kind, &phone.to_string()).await?;
-    }
-    Ok(())
 }

@@ -16,14 +16,21 @@ use crate::{
         connect::{self, Plan},
     },
     app::App,
+    calling::{
+        self,
+        settings::{State, Task},
+    },
     portal as portals,
-    registry::{Instance, Phone, Registry},
-    store::meta_connections,
+    registry::{Instance, Part, Phone, Registry},
+    store::{self, meta_connections},
     translate::message::Language,
 };
 
 /// How long registering a number may take while somebody waits.
 const REGISTERING: Duration = Duration::from_secs(30);
+
+/// How long saving may take while somebody waits.
+const SAVING: Duration = Duration::from_secs(20);
 
 /// The pause before it is looked again how far it is.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -45,6 +52,8 @@ pub(crate) enum Repair {
     Placements,
     /// Sets the settings of the number's line that lose chats otherwise.
     LineSettings,
+    /// Saves the number's calling settings at Meta again.
+    Calling,
 }
 
 /// Why a thing could not be mended.
@@ -82,6 +91,13 @@ pub(super) async fn mend(app: &Arc<App>, repair: Repair, patient: Patient) -> Re
             let set = meta_app::set_webhook(app, &registry, waba_app).await;
             set.map_err(|error| refused(&error))
         }
+        (Repair::AppWebhook, Patient::Phone(id)) => {
+            let phone = registry.phones.get(&id).ok_or(Obstacle::Gone)?;
+            let (_, waba_app) = registry.app_of(phone).ok_or(Obstacle::Gone)?;
+            let set = meta_app::set_webhook(app, &registry, waba_app).await;
+            set.map_err(|error| refused(&error))
+        }
+        (Repair::Calling, Patient::Phone(id)) => calls(app, id).await,
         (Repair::Subscribe, Patient::Account(id)) => subscribe(app, &registry, id).await,
         (Repair::Register, Patient::Phone(id)) => {
             register(
@@ -172,6 +188,35 @@ async fn register(app: &Arc<App>, registry: &Registry, phone: &Phone) -> Result<
 /// A trouble and what to do about it, in one text.
 fn told(trouble: &account::trouble::Trouble, language: Language) -> String {
     format!("{} {}", trouble.text(language), trouble.fix(language))
+}
+
+/// Has the chosen calling settings saved again, and waits for the first try.
+async fn calls(app: &Arc<App>, phone: Uuid) -> Result<(), Obstacle> {
+    let current = store::calling::one(&app.store, phone)
+        .await
+        .map_err(|error| refused(&error))?
+        .ok_or(Obstacle::Gone)?;
+    let next = current.again(Task::Save, app.clock.now());
+    let chosen = store::calling::choose(&app.store, phone, &next).await;
+    if !chosen.map_err(|error| refused(&error))? {
+        return Err(refused(
+            &"somebody else changed the settings at the same time",
+        ));
+    }
+    app.refresh(Part::Phone(phone))
+        .await
+        .map_err(|error| refused(&error))?;
+    app.calls.wake();
+    calling::tried(app, phone, next.version, SAVING).await;
+    let registry = app.directory.snapshot();
+    let now = registry.calling.get(&phone).ok_or(Obstacle::Gone)?;
+    match &now.error {
+        Some(error) => Err(refused(&error.line())),
+        None if now.state == State::InSync => Ok(()),
+        None => Err(refused(
+            &"Meta gave no answer yet; it is tried again by itself",
+        )),
+    }
 }
 
 async fn events(app: &Arc<App>, registry: &Registry, instance: &Instance) -> Result<(), Obstacle> {

@@ -88,6 +88,8 @@ pub(crate) enum Group {
     Portal,
     /// A number's connector and open line.
     Line,
+    /// Calls of a number.
+    Calling,
     /// What waits, and what was given up.
     Queue,
 }
@@ -104,6 +106,7 @@ impl Group {
             Self::Number => "number",
             Self::Portal => "portal",
             Self::Line => "line",
+            Self::Calling => "calling",
             Self::Queue => "queue",
         }
     }

@@ -1,13 +1,14 @@
-//! A template's code that an operator wrote in the chat: what is sent, or why nothing is.
+//! A code that an operator wrote in the chat: what is sent, or why nothing is.
 
 use bitrix24::events::{ConnectorMessage, ConnectorMessages};
 use uuid::Uuid;
 
-use super::work::Work;
+use super::{hold, work::Work, wrap};
 use crate::{
     registry::{Messaging, Phone, Registry},
     store::{
         conversations::Conversation,
+        held::Held,
         lanes::{Confirmation, HeaderFile, Task},
         media::{NewMedia, Source as MediaSource},
         messages::{Change, Direction, Journey, MessageError, NewMessage, State},
@@ -16,6 +17,8 @@ use crate::{
     translate::{
         code::{Code, Kind, Malformed},
         from_bitrix,
+        from_whatsapp::markup::with_marks,
+        interactive,
         message::Language,
         notes::Note,
         template::{self, Filled, Languages, Refusal},
@@ -25,6 +28,78 @@ use crate::{
 
 /// Code of the error of a message whose code sends nothing.
 pub(crate) const REFUSED: &str = "TEMPLATE_CODE";
+
+/// The type of a message made of a stored interactive one.
+pub(crate) const INTERACTIVE: &str = "interactive";
+
+/// The message that a code asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Made {
+    /// Of a template.
+    Template(Filled),
+    /// Of a stored interactive message.
+    Interactive(interactive::Filled),
+}
+
+impl Made {
+    /// Meta's type of the message.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Template(_) => "template",
+            Self::Interactive(_) => INTERACTIVE,
+        }
+    }
+
+    /// What the customer sees, with WhatsApp's marks.
+    pub(crate) fn text(&self) -> &str {
+        match self {
+            Self::Template(filled) => &filled.shown,
+            Self::Interactive(filled) => &filled.shown,
+        }
+    }
+
+    /// What operators see of it in their chat.
+    pub(crate) fn shown(&self) -> String {
+        match self {
+            Self::Template(filled) => window::shown(filled),
+            Self::Interactive(filled) => {
+                let text = with_marks(&filled.shown);
+                format!("[b]{}:[/b][br]{text}", filled.name)
+            }
+        }
+    }
+
+    /// The row of its header's file: the one attached to the code, or the one behind its link.
+    pub(crate) fn media(
+        &self,
+        work: &mut Work<'_>,
+        phone: &Phone,
+        attached: Option<(MediaSource, String, Option<String>)>,
+    ) -> Option<Uuid> {
+        match self {
+            Self::Template(filled) => header_media(work, phone, filled, attached),
+            Self::Interactive(_) => None,
+        }
+    }
+
+    /// The same, unless it is a marketing template for a customer who wants none.
+    pub(crate) fn wanted(self, conversation: &Conversation) -> Result<Self, Refusal> {
+        match self {
+            Self::Template(filled) => wanted(conversation, filled).map(Self::Template),
+            made @ Self::Interactive(_) => Ok(made),
+        }
+    }
+
+    /// The task that sends it.
+    pub(crate) fn task(self, confirm: Option<Confirmation>) -> Task {
+        match self {
+            Self::Template(filled) => task(filled, confirm),
+            Self::Interactive(interactive::Filled { content, .. }) => {
+                Task::Interactive { content, confirm }
+            }
+        }
+    }
+}
 
 /// Works through a message that is a code.
 pub(super) fn reply(
@@ -40,7 +115,7 @@ pub(super) fn reply(
     let written = from_bitrix::written(message);
     let outcome = match message.files.len() {
         0 | 1 => resolve(work, phone, reading, message.files.len() == 1)
-            .and_then(|filled| wanted(conversation, filled)),
+            .and_then(|made| made.wanted(conversation)),
         _ => Err(Refusal::ManyFiles),
     };
     let id = work.ids.next();
@@ -64,8 +139,8 @@ pub(super) fn reply(
         created_at: receipt.received_at,
         journey: work.journey(receipt, None, &detail),
     };
-    let filled = match outcome {
-        Ok(filled) => filled,
+    let made = match outcome {
+        Ok(made) => made,
         Err(refusal) => {
             work.add_message(new);
             refuse(work, phone, conversation, id, refusal, true);
@@ -87,12 +162,36 @@ pub(super) fn reply(
         im_chat_id: message.im_chat_id,
         im_message_id: message.im_message_id,
     };
-    new.media = header_media(work, phone, &filled, attached);
+    made.kind().clone_into(&mut new.kind);
+    made.text().clone_into(&mut new.text);
+    new.media = made.media(work, phone, attached);
     let media = new.media;
-    new.text.clone_from(&filled.shown);
+    let shown = made.shown();
+    if let Made::Interactive(filled) = &made {
+        work.interactive.push((id, filled.content.clone()));
+        if !conversation.takes_everything(work.now) {
+            // Like every text, it waits until the customer writes.
+            new.journey.step(work.now, hold::WAITS, None);
+            work.add_message(new);
+            work.note(conversation.into(), shown);
+            let held = Held {
+                message: id,
+                conversation: conversation.id,
+                phone: phone.id,
+                media,
+                held_at: work.now,
+                why: None,
+                task: made.task(Some(confirm)),
+            };
+            wrap::outside(work, phone, conversation, vec![held]);
+            return;
+        }
+        // What waited goes first.
+        work.release(conversation);
+    }
     work.add_message(new);
-    show(work, conversation, &filled);
-    work.tell_customer(conversation.into(), id, media, task(filled, Some(confirm)));
+    work.note(conversation.into(), shown);
+    work.tell_customer(conversation.into(), id, media, made.task(Some(confirm)));
 }
 
 /// The message that a code asks for at a number.
@@ -101,10 +200,12 @@ pub(crate) fn resolve(
     phone: &Phone,
     reading: Result<Code, Malformed>,
     attached: bool,
-) -> Result<Filled, Refusal> {
+) -> Result<Made, Refusal> {
     let code = reading.map_err(Refusal::Malformed)?;
     if code.kind == Kind::Interactive {
-        return Err(Refusal::NoInteractive { name: code.name });
+        let stored = work.known.interactive.get(&phone.id);
+        let stored = stored.map(Vec::as_slice).unwrap_or_default();
+        return interactive::resolve(&code, stored, attached).map(Made::Interactive);
     }
     let templates = work
         .known
@@ -121,6 +222,7 @@ pub(crate) fn resolve(
         };
         template::resolve(&code, templates, languages, attached)
     })
+    .map(Made::Template)
 }
 
 /// Refuses a marketing template for a customer who wants none.
@@ -226,6 +328,7 @@ pub(crate) fn refuse(
         state: Some(State::Failed),
         wamid: None,
         error: Some(error.clone()),
+        sent_task: None,
         at: work.now,
         journey,
     });

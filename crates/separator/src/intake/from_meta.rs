@@ -19,7 +19,9 @@ use crate::{
         events::State as KeptState,
         lanes::{Side, Task},
         media::{NewMedia, Source as MediaSource},
-        messages::{Change, Direction, Facts, Journey, MessageError, NewMessage, State},
+        messages::{
+            Change, Direction, Facts, Journey, MessageError, NewMessage, State, try_before,
+        },
         orders::News,
         receipts::Receipt,
     },
@@ -540,6 +542,13 @@ fn apply_status(work: &mut Work<'_>, receipt: &Receipt, phone: &Phone, status: &
         work.count("duplicate");
         return;
     }
+    // That an earlier try was sent and failed is known, and says nothing of the one under way. That it arrived after all does.
+    if matches!(state, Some(State::Sent | State::Failed))
+        && facts.journey.contains(&try_before(&status.id))
+    {
+        work.count("status_of_an_earlier_try");
+        return;
+    }
     if state == Some(State::Failed) && hold::says_closed(status) && hold::waits(&facts.origin) {
         // What is said about an earlier try is over: the message waits already, or is on its way again.
         let of_this_try = facts.wamid.as_ref().is_none_or(|wamid| *wamid == status.id);
@@ -585,6 +594,7 @@ fn apply_status(work: &mut Work<'_>, receipt: &Receipt, phone: &Phone, status: &
             title: error.headline().to_owned(),
             details: error.details.clone(),
         }),
+        sent_task: None,
         at: work.now,
         journey,
     });

@@ -101,7 +101,10 @@ pub(super) fn again(
     let confirm = conversation
         .as_ref()
         .and_then(|conversation| confirmation(phone, conversation, facts));
-    let task = if facts.media.is_some() {
+    let interactive = work.known.interactive_sent.get(&facts.id).cloned();
+    let task = if let Some(content) = interactive {
+        Task::Interactive { content, confirm }
+    } else if facts.media.is_some() {
         Task::File {
             caption: None,
             context: None,

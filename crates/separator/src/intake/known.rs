@@ -8,6 +8,7 @@ use whatsapp::webhook::{CallsValue, ChangeKind, MessagesValue, PreferencesValue,
 
 use super::{
     Parsed,
+    codes::INTERACTIVE,
     orders::{self, Asked},
 };
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
         receipts::Receipt,
     },
     time::Millis,
-    translate,
+    translate::{self, code::Kind},
 };
 
 /// How our row id travels with a message to Meta and comes back in its statuses.
@@ -76,6 +77,10 @@ pub(crate) struct Known {
     pub held: HashMap<Uuid, Vec<Held>>,
     /// The templates that codes name, by number.
     pub templates: catalogue::ByPhone,
+    /// The stored interactive messages, by number, where a code names one.
+    pub interactive: store::interactive::ByPhone,
+    /// What interactive messages said about which a status tells.
+    pub interactive_sent: HashMap<Uuid, serde_json::Value>,
     /// All that can be sent, by number, where an operator wrote outside the 24 hours.
     pub approved: catalogue::ByPhone,
 }
@@ -90,6 +95,10 @@ struct Questions {
     quoting: HashSet<String>,
     /// Chats in which operators wrote, and the names of templates in their codes.
     written: HashMap<String, Vec<String>>,
+    /// Chats in which operators wrote the code of an interactive message.
+    interactive: HashSet<String>,
+    /// Numbers of which Bitrix24 wants an interactive message sent.
+    ordered_interactive: Vec<Uuid>,
     /// Numbers and the names of templates in what Bitrix24 wants sent.
     ordered: Vec<(Uuid, String)>,
     /// Numbers that may have to send a plain text in a template.
@@ -175,7 +184,9 @@ impl Questions {
         };
         self.aliases.extend(asked.to.as_deref().map(canonical));
         let phone = asked.phone.id;
-        if let Some(name) = asked.body.template() {
+        if asked.body.is_interactive() {
+            self.ordered_interactive.push(phone);
+        } else if let Some(name) = asked.body.template() {
             self.ordered.push((phone, name.to_owned()));
         } else if let Some(text) = bare {
             if let Some(Ok(code)) = translate::code::parse_bare(text) {
@@ -203,8 +214,12 @@ impl Questions {
                     if let EventData::MessageAdd(_) = &event.data {
                         self.waiting = true;
                         let names = self.written.entry(message.chat_id.clone()).or_default();
-                        if let Some(Ok(code)) = translate::from_bitrix::code(message) {
-                            names.push(code.name);
+                        match translate::from_bitrix::code(message) {
+                            Some(Ok(code)) if code.kind == Kind::Interactive => {
+                                self.interactive.insert(message.chat_id.clone());
+                            }
+                            Some(Ok(code)) => names.push(code.name),
+                            _ => {}
                         }
                     }
                     if translate::from_bitrix::read(message).quote.is_some() {
@@ -299,6 +314,8 @@ impl Known {
             chats,
             quoting,
             written,
+            interactive,
+            ordered_interactive,
             ordered,
             wrapped,
             waiting,
@@ -338,8 +355,34 @@ impl Known {
         if waiting {
             self.learn_held(store).await?;
         }
+        self.learn_interactive(store, &interactive, ordered_interactive)
+            .await?;
         self.learn_templates(store, &written, ordered, wrapped, now)
             .await
+    }
+
+    /// Looks up the interactive messages that codes may name, and what was sent of them, which may have to wait.
+    async fn learn_interactive(
+        &mut self,
+        store: &Store,
+        chats: &HashSet<String>,
+        mut phones: Vec<Uuid>,
+    ) -> Result<(), Error> {
+        let conversations = self.conversations.values();
+        phones.extend(
+            conversations
+                .filter(|conversation| chats.contains(&conversation.chat_ref))
+                .map(|conversation| conversation.phone),
+        );
+        self.interactive = store::interactive::of_phones(store, &unique(phones)).await?;
+        let sent: Vec<Uuid> = self
+            .messages
+            .values()
+            .filter(|facts| !facts.inbound && facts.kind == INTERACTIVE)
+            .map(|facts| facts.id)
+            .collect();
+        self.interactive_sent = store::interactive::sent(store, &sent).await?;
+        Ok(())
     }
 
     async fn learn_held(&mut self, store: &Store) -> Result<(), Error> {

@@ -8,7 +8,7 @@ use bitrix24::{bizproc, sms};
 use uuid::Uuid;
 
 use super::{
-    codes,
+    codes::{self, Made},
     work::{Lane, Named, Work},
     wrap,
 };
@@ -27,8 +27,8 @@ use crate::{
     },
     time::Millis,
     translate::{
-        code::{self, Code, Malformed},
-        template::{Filled, Part, Refusal, Template},
+        code::{self, Code, Kind, Malformed},
+        template::{Part, Refusal, Template},
     },
 };
 
@@ -52,6 +52,11 @@ pub(super) enum Body {
 }
 
 impl Body {
+    /// Whether a stored interactive message is named.
+    pub(super) fn is_interactive(&self) -> bool {
+        matches!(self, Self::Code(Ok(code)) if code.kind == Kind::Interactive)
+    }
+
     /// The template that is named, so that it can be looked up.
     pub(super) fn template(&self) -> Option<&str> {
         match self {
@@ -297,16 +302,19 @@ fn place(
             };
             work.tell_customer((&conversation).into(), id, None, task);
         }
-        Ok(Content::Filled(filled)) => {
-            let media = codes::header_media(work, phone, &filled, None);
+        Ok(Content::Made(made)) => {
+            let media = made.media(work, phone, None);
             new.media = media;
-            new.text.clone_from(&filled.shown);
+            made.kind().clone_into(&mut new.kind);
+            made.text().clone_into(&mut new.text);
             work.add_message(new);
-            if mirror {
-                codes::show(work, &conversation, &filled);
+            if let Made::Interactive(filled) = made.as_ref() {
+                work.interactive.push((id, filled.content.clone()));
             }
-            let task = codes::task(*filled, None);
-            work.tell_customer((&conversation).into(), id, media, task);
+            if mirror {
+                work.note((&conversation).into(), made.shown());
+            }
+            work.tell_customer((&conversation).into(), id, media, made.task(None));
         }
         Err(refusal) => {
             work.add_message(new);
@@ -322,7 +330,7 @@ fn place(
 
 enum Content {
     Text(String),
-    Filled(Box<Filled>),
+    Made(Box<Made>),
 }
 
 fn written(body: &Body) -> String {
@@ -342,9 +350,14 @@ fn content(
 ) -> Result<Content, Refusal> {
     let text = match body {
         Body::Code(reading) => {
-            let filled = codes::resolve(work, phone, reading, false)?;
-            let filled = codes::wanted(conversation, filled)?;
-            return Ok(Content::Filled(Box::new(filled)));
+            let made = codes::resolve(work, phone, reading, false)?.wanted(conversation)?;
+            if let Made::Interactive(filled) = &made
+                && !conversation.takes_everything(work.now)
+            {
+                let name = filled.name.clone();
+                return Err(Refusal::InteractiveClosed { name });
+            }
+            return Ok(Content::Made(Box::new(made)));
         }
         Body::Text(text) => text,
     };
@@ -372,7 +385,7 @@ fn content(
         codes::languages(work.registry, phone),
     )?;
     let filled = codes::wanted(conversation, filled)?;
-    Ok(Content::Filled(Box::new(filled)))
+    Ok(Content::Made(Box::new(Made::Template(filled))))
 }
 
 /// Nothing can be sent, and there is nobody in whose chat it could be said: Bitrix24 is told, and the post is kept.

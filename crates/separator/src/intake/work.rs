@@ -1,29 +1,26 @@
 //! The effect of a batch of receipts, gathered in memory and written in one transaction.
 
+mod identity;
+mod write;
+
 use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::{
-    known::Known,
-    news::{self, MetaNews},
-};
+use super::{known::Known, news::MetaNews};
 use crate::{
-    app::App,
     identifiers::Ids,
-    person::canonical,
-    registry::{Connection, InstanceState, Part, Phone, PhoneError, Registry},
+    registry::{Part, Phone, PhoneError, Registry},
     store::{
-        self, Cell, Transaction,
         calls::{CallNews, Permission},
-        conversations::{self, Alias, AliasKind, Conversation, Deed, Person},
+        conversations::{Alias, Conversation, Deed, Person},
         events::{Kept, State as KeptState},
         held::Held,
-        lanes::{self, NewTask, Priority, Side, Task},
+        lanes::{NewTask, Priority, Side, Task},
         media::NewMedia,
-        messages::{self, Change, Direction, Facts, Journey, NewMessage, Retold, State},
+        messages::{Change, Direction, Facts, Journey, NewMessage, Retold, State},
         orders::{NewOrder, News},
-        receipts::{self, Receipt},
+        receipts::Receipt,
         robot_uses::RobotUse,
     },
     time::Millis,
@@ -124,6 +121,8 @@ pub(crate) struct Work<'a> {
     pub unconfirmed: Vec<Uuid>,
     /// Messages that begin to wait for their customer.
     pub held: Vec<Held>,
+    /// What messages made of stored interactive ones say.
+    pub interactive: Vec<(Uuid, serde_json::Value)>,
     /// Messages that wait no longer.
     pub freed: Vec<Uuid>,
     /// Messages that go back to where they were before they were sent.
@@ -171,6 +170,7 @@ impl<'a> Work<'a> {
             proven: HashSet::new(),
             unconfirmed: Vec::new(),
             held: Vec::new(),
+            interactive: Vec::new(),
             freed: Vec::new(),
             requeued: Vec::new(),
             closed: Vec::new(),
@@ -271,181 +271,6 @@ impl<'a> Work<'a> {
             .unwrap_or_default()
     }
 
-    /// The person whom Meta names; made where nobody is known by these ids. Fills in what was not known.
-    pub(crate) fn person(&mut self, account: Uuid, named: Named<'_>) -> Uuid {
-        let phone = named
-            .wa_id
-            .map(canonical)
-            .filter(|digits| !digits.is_empty());
-        let by_user_id = named
-            .user_id
-            .and_then(|id| self.known.person_by(account, AliasKind::UserId, id));
-        let by_phone = phone
-            .as_deref()
-            .and_then(|digits| self.known.person_by(account, AliasKind::Phone, digits));
-        let id = match (by_user_id, by_phone) {
-            (Some(one), Some(other)) if one != other => self.merge(one, other),
-            (Some(one), _) | (None, Some(one)) => one,
-            (None, None) => self.new_person(account),
-        };
-        if let Some(digits) = &phone {
-            self.alias(account, AliasKind::Phone, digits, id);
-        }
-        if let Some(user_id) = named.user_id {
-            self.alias(account, AliasKind::UserId, user_id, id);
-        }
-        if let Some(person) = self.known.persons.get_mut(&id) {
-            let before = person.clone();
-            let fill = |field: &mut Option<String>, value: Option<&str>| {
-                if let Some(value) = value.filter(|value| !value.is_empty()) {
-                    *field = Some(value.to_owned());
-                }
-            };
-            fill(&mut person.wa_id, named.wa_id);
-            fill(&mut person.user_id, named.user_id);
-            fill(&mut person.name, named.name);
-            fill(&mut person.username, named.username);
-            if *person != before {
-                self.persons.insert(id);
-            }
-        }
-        id
-    }
-
-    /// The person who is known by this phone number or user id.
-    pub(crate) fn known_person(&self, account: Uuid, value: &str) -> Option<Uuid> {
-        let by = |kind| self.known.person_by(account, kind, value);
-        by(AliasKind::Phone).or_else(|| by(AliasKind::UserId))
-    }
-
-    fn new_person(&mut self, account: Uuid) -> Uuid {
-        let id = self.ids.next();
-        self.known.persons.insert(
-            id,
-            Person {
-                id,
-                account,
-                user_ref: self.ids.next().simple().to_string(),
-                wa_id: None,
-                user_id: None,
-                username: None,
-                name: None,
-                created_at: self.now,
-            },
-        );
-        self.persons.insert(id);
-        id
-    }
-
-    fn alias(&mut self, account: Uuid, kind: AliasKind, value: &str, person: Uuid) {
-        let alias = Alias {
-            account,
-            kind,
-            value: value.to_owned(),
-        };
-        if self.known.aliases.get(&alias) != Some(&person) {
-            self.known.aliases.insert(alias.clone(), person);
-            self.aliases.push((alias, person));
-        }
-    }
-
-    /// Two rows turn out to be one person: the older one stays, with its chats and those of the other at numbers where
-    /// it has none itself.
-    fn merge(&mut self, one: Uuid, other: Uuid) -> Uuid {
-        let (stays, goes) = if one < other {
-            (one, other)
-        } else {
-            (other, one)
-        };
-        for person in self.known.aliases.values_mut() {
-            if *person == goes {
-                *person = stays;
-            }
-        }
-        for (_, person) in &mut self.aliases {
-            if *person == goes {
-                *person = stays;
-            }
-        }
-        self.merged.push((goes, stays));
-        for phone in self.known.hand_over(goes, stays) {
-            if self.conversations.remove(&(phone, goes)) {
-                self.conversations.insert((phone, stays));
-            }
-        }
-        // A chat that an operator still has open under the other row must reach the same customer.
-        let facts = self
-            .known
-            .persons
-            .get(&stays)
-            .cloned()
-            .zip(self.known.persons.get(&goes).cloned());
-        if let Some((mut first, mut second)) = facts {
-            first.wa_id = first.wa_id.or_else(|| second.wa_id.clone());
-            first.user_id = first.user_id.or_else(|| second.user_id.clone());
-            first.name = first.name.or_else(|| second.name.clone());
-            first.username = first.username.or_else(|| second.username.clone());
-            second.wa_id.clone_from(&first.wa_id);
-            second.user_id.clone_from(&first.user_id);
-            for person in [first, second] {
-                self.persons.insert(person.id);
-                self.known.persons.insert(person.id, person);
-            }
-        }
-        stays
-    }
-
-    /// The customer has other ids now; the chat stays. The old number may belong to somebody else tomorrow, so it no
-    /// longer leads here.
-    pub(crate) fn change_identity(
-        &mut self,
-        person: Uuid,
-        wa_id: Option<&str>,
-        user_id: Option<&str>,
-    ) {
-        let Some(known) = self.known.persons.get_mut(&person) else {
-            return;
-        };
-        let account = known.account;
-        let mut gone = Vec::new();
-        if let Some(new) = wa_id {
-            gone.extend(
-                known
-                    .wa_id
-                    .as_deref()
-                    .map(|old| (AliasKind::Phone, canonical(old), canonical(new))),
-            );
-            known.wa_id = Some(new.to_owned());
-        }
-        if let Some(new) = user_id {
-            gone.extend(
-                known
-                    .user_id
-                    .clone()
-                    .map(|old| (AliasKind::UserId, old, new.to_owned())),
-            );
-            known.user_id = Some(new.to_owned());
-        }
-        self.persons.insert(person);
-        for (kind, old, new) in gone {
-            if old != new {
-                let alias = Alias {
-                    account,
-                    kind,
-                    value: old,
-                };
-                self.known.aliases.remove(&alias);
-                self.dropped_aliases.push(alias);
-            }
-        }
-        if let Some(new) = wa_id {
-            self.alias(account, AliasKind::Phone, &canonical(new), person);
-        }
-        if let Some(new) = user_id {
-            self.alias(account, AliasKind::UserId, new, person);
-        }
-    }
-
     /// The conversation of a person with a number: the one place where `chat.id` is made.
     pub(crate) fn conversation(&mut self, phone: &Phone, person: Uuid) -> Conversation {
         if let Some(conversation) = self.known.conversations.get(&(phone.id, person)) {
@@ -517,6 +342,7 @@ impl<'a> Work<'a> {
             state: None,
             wamid: None,
             error: None,
+            sent_task: None,
             at: self.now,
             journey,
         });
@@ -669,198 +495,5 @@ impl<'a> Work<'a> {
         journey.step(receipt.received_at, "received", Some(detail));
         journey.step(self.now, "translated", None);
         journey
-    }
-
-    /// Writes everything in one transaction, then wakes whoever has work now.
-    pub(crate) async fn write(mut self, app: &App) -> Result<(), store::Error> {
-        let mut tx = app.store.begin().await?;
-        self.write_identities(&mut tx);
-        store::media::insert(&mut tx, &self.media);
-        messages::insert(&mut tx, std::mem::take(&mut self.messages));
-        messages::change(&mut tx, std::mem::take(&mut self.changes));
-        self.write_waiting(&mut tx).await?;
-        self.write_calls(&mut tx).await?;
-        for retold in &self.retold {
-            let journey = Journey::new().with(self.now, "edited", Some("by the customer"));
-            messages::retell(&mut tx, retold, self.now, journey);
-        }
-        lanes::drop_confirmations(&mut tx, &self.unconfirmed);
-        lanes::enqueue(&mut tx, &self.tasks);
-        for side in [Side::Portal, Side::Meta] {
-            let due: Vec<Uuid> = self
-                .due
-                .iter()
-                .filter(|(of, ..)| *of == side)
-                .map(|(_, _, lane)| *lane)
-                .collect();
-            lanes::make_due(&mut tx, side, &due, self.now);
-        }
-        conversations::record_done(&mut tx, &self.deeds, self.now);
-        store::events::keep(&mut tx, std::mem::take(&mut self.kept));
-        for change in &self.setup {
-            write_setup(&mut tx, change);
-        }
-        for one in &self.meta_news {
-            news::write(&mut tx, self.ids, one, self.now).await?;
-        }
-        receipts::delete(&mut tx, &self.receipts);
-        tx.commit().await?;
-        for phone in &self.proven {
-            app.doctor.proofs.outbound(*phone, self.now);
-        }
-        self.after(app).await
-    }
-
-    /// What begins to wait, what waits no longer, and what Bitrix24 hears of its orders.
-    async fn write_waiting(&mut self, tx: &mut Transaction) -> Result<(), store::Error> {
-        for (message, journey) in std::mem::take(&mut self.requeued) {
-            messages::requeue(tx, message, self.now, journey);
-        }
-        for conversation in &self.closed {
-            conversations::close_window(tx, *conversation, self.now);
-        }
-        if !self.freed.is_empty() {
-            let taken = store::held::take(tx, &self.freed).await?;
-            // Somebody else was faster: it went out as a template, or its time was over.
-            let lost: Vec<Uuid> = self
-                .freed
-                .iter()
-                .copied()
-                .filter(|message| !taken.contains(message))
-                .collect();
-            self.tasks
-                .retain(|task| task.message.is_none_or(|message| !lost.contains(&message)));
-        }
-        store::held::insert(tx, &self.held);
-        store::orders::insert(tx, &self.orders);
-        store::robot_uses::remember(tx, &self.robot_uses);
-        if !self.news.is_empty() {
-            let reports = store::orders::follow(tx, &self.news, self.now, self.ids).await?;
-            self.tasks.extend(reports);
-        }
-        Ok(())
-    }
-
-    /// Calls, and a task for the portal for each of which something new was told.
-    async fn write_calls(&mut self, tx: &mut Transaction) -> Result<(), store::Error> {
-        for news in std::mem::take(&mut self.calls) {
-            let id = self.ids.next();
-            if let Some(call) = store::calls::hear(tx, &news, id, self.now).await? {
-                let lane = Lane {
-                    phone: news.phone,
-                    conversation: call,
-                };
-                self.tell_portal(lane, None, None, Task::Call { call });
-            }
-        }
-        for permission in &self.permissions {
-            store::calls::permit(tx, permission);
-        }
-        Ok(())
-    }
-
-    fn write_identities(&self, tx: &mut Transaction) {
-        let persons = self
-            .persons
-            .iter()
-            .filter_map(|id| self.known.persons.get(id).cloned())
-            .collect();
-        conversations::save_persons(tx, persons);
-        for (goes, stays) in &self.merged {
-            conversations::merge_persons(tx, *goes, *stays);
-        }
-        conversations::delete_aliases(tx, &self.dropped_aliases);
-        let mut last: HashMap<&Alias, Uuid> = HashMap::new();
-        for (alias, person) in &self.aliases {
-            last.insert(alias, *person);
-        }
-        let mut aliases: Vec<(Alias, Uuid)> = last
-            .into_iter()
-            .map(|(alias, person)| (alias.clone(), person))
-            .collect();
-        aliases.sort_unstable_by(|one, other| one.0.value.cmp(&other.0.value));
-        conversations::save_aliases(tx, &aliases);
-        let mut changed: Vec<Conversation> = self
-            .conversations
-            .iter()
-            .filter_map(|key| self.known.conversations.get(key).cloned())
-            .collect();
-        changed.sort_unstable_by_key(|conversation| conversation.id);
-        conversations::save(tx, changed);
-        conversations::set_portal_chats(tx, &self.chats);
-    }
-
-    async fn after(self, app: &App) -> Result<(), store::Error> {
-        for (kind, count) in &self.counts {
-            app.metrics.add("intake", kind, *count);
-        }
-        app.metrics
-            .add("intake", "receipts", self.receipts.len() as u64);
-        for change in &self.setup {
-            app.refresh(change.part()).await?;
-        }
-        if !self.meta_news.is_empty() {
-            app.refresh_meta().await?;
-            app.calls.wake();
-        }
-        if !self.setup.is_empty() {
-            app.portals.wake();
-        }
-        if !self.media.is_empty() {
-            app.media.wake();
-        }
-        let tasks = self.tasks.iter().map(|task| (task.phone, task.side));
-        let due = self.due.iter().map(|(side, phone, _)| (*phone, *side));
-        let wakes: HashSet<(Uuid, Side)> = tasks.chain(due).collect();
-        for (phone, side) in wakes {
-            app.dispatcher.wake(phone, side);
-        }
-        Ok(())
-    }
-}
-
-fn write_setup(tx: &mut Transaction, change: &SetupChange) {
-    match change {
-        SetupChange::Disconnected { phone, error } => {
-            let error = serde_json::to_string(error).ok();
-            tx.write(
-                "UPDATE phones SET connection = $1, error = $2 WHERE id = $3",
-                &[
-                    Connection::Error.as_str().into(),
-                    error.into(),
-                    (*phone).into(),
-                ],
-            );
-        }
-        SetupChange::Uninstalled { instance } => {
-            let problem = "The application was removed from the portal. Install it again to go on.";
-            tx.write(
-                "UPDATE instances SET state = $1, problem = $2 WHERE id = $3",
-                &[
-                    InstanceState::Uninstalled.as_str().into(),
-                    problem.into(),
-                    (*instance).into(),
-                ],
-            );
-            let error = PhoneError {
-                code: "UNINSTALLED".to_owned(),
-                title: problem.to_owned(),
-                ..PhoneError::default()
-            };
-            tx.write(
-                "UPDATE phones SET connection = $1, error = $2 WHERE instance_id = $3",
-                &[
-                    Connection::Error.as_str().into(),
-                    Cell::MaybeText(serde_json::to_string(&error).ok()),
-                    (*instance).into(),
-                ],
-            );
-        }
-        SetupChange::Republish { instance } => {
-            tx.write(
-                "UPDATE phones SET connection = $1 WHERE instance_id = $2",
-                &[Connection::Pending.as_str().into(), (*instance).into()],
-            );
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! When the publish routine runs, for whom, and what becomes of its results.
 //!
 //! One task looks after all portals. A number that waits to be connected is taken up at once and after growing pauses
-//! while its portal has passing trouble; every portal is looked over every ten minutes and at start, because a portal
+//! while its portal has passing trouble; every portal is looked over at start and at the interval of the settings, because a portal
 //! tells nobody when it loses a connector or an event handler. For each portal there is at most one run at a time; runs
 //! of different portals do not wait for each other.
 //!
@@ -38,8 +38,8 @@ use crate::{
     translate::message::Language,
 };
 
-/// How often a portal is looked over.
-const CHECK_EVERY: Duration = Duration::from_mins(10);
+/// How often tokens that nothing uses are kept alive.
+const KEEP_ALIVE_EVERY: Duration = Duration::from_mins(10);
 
 /// Pauses before a portal with passing trouble is tried again; the last one repeats.
 const PAUSES: [Duration; 5] = [
@@ -150,7 +150,7 @@ impl Rest for Live<'_> {
 
 /// Publishes and looks over all portals until told to stop.
 pub async fn run(app: Arc<App>, stop: CancellationToken) {
-    let mut schedule = Schedule::default();
+    let mut schedule = Schedule::new(app.settings.portal_check);
     let mut runs = JoinSet::new();
     let mut running: HashMap<Id, Uuid> = HashMap::new();
     let mut keeping_alive: Option<tokio::task::JoinHandle<()>> = None;
@@ -163,7 +163,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
         for instance in app.portals.take_hurried() {
             schedule.forget(instance);
         }
-        if kept_alive.is_none_or(|at| elapsed(now, at) >= CHECK_EVERY)
+        if kept_alive.is_none_or(|at| elapsed(now, at) >= KEEP_ALIVE_EVERY)
             && keeping_alive
                 .as_ref()
                 .is_none_or(tokio::task::JoinHandle::is_finished)
@@ -263,8 +263,10 @@ enum Scope {
 }
 
 /// When which portal is due.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Schedule {
+    /// How long after it was looked over a portal is looked over again.
+    check_every: Duration,
     /// Portals with passing trouble: failures in a row and when to try again.
     pauses: HashMap<Uuid, (usize, Millis)>,
     /// When each portal was looked over last.
@@ -281,6 +283,14 @@ fn elapsed(now: Millis, moment: Millis) -> Duration {
 }
 
 impl Schedule {
+    fn new(check_every: Duration) -> Self {
+        Self {
+            check_every,
+            pauses: HashMap::new(),
+            checks: HashMap::new(),
+        }
+    }
+
     fn due(&self, registry: &Registry, now: Millis) -> Vec<(Uuid, Scope)> {
         let instances = registry.instances.keys().copied();
         instances
@@ -307,7 +317,7 @@ impl Schedule {
     fn until_check(&self, instance: Uuid, now: Millis) -> Duration {
         let checked = self.checks.get(&instance);
         checked.map_or(Duration::ZERO, |checked| {
-            CHECK_EVERY.saturating_sub(elapsed(now, *checked))
+            self.check_every.saturating_sub(elapsed(now, *checked))
         })
     }
 

@@ -22,8 +22,8 @@ const IN_A_ROW: u32 = 8;
 const BELIEVED: Duration = Duration::from_millis(5);
 /// While something is being committed, however long it waits for its turn, the doors stay as pressed as they were.
 const COMMITTING: u64 = u64::MAX;
-/// Doors that are pressed for longer than this share the time evenly.
-const BURST: Duration = Duration::from_secs(5);
+/// Doors that are pressed for longer than this share the time evenly: by then a million callbacks may be on disk.
+const BURST: Duration = Duration::from_secs(30);
 /// Until then the doors have this many times what each of the others takes.
 const PRECEDENCE: u32 = 24;
 
@@ -178,7 +178,7 @@ mod tests {
             pressure.rest_after(Duration::from_secs(1), LONGEST, now),
             Some(LONGEST)
         );
-        let now = arrive(60_000, gap, &pressure, start);
+        let now = arrive(310_000, gap, &pressure, start);
         assert_eq!(pressure.rest_after(WORKED, LONGEST, now), Some(WORKED));
     }
 

@@ -3,6 +3,8 @@
 //! Meta tells of a call in any order, and more than once. Each thing told is laid over what is known, so that every order
 //! ends in the same row; only what changes it makes a task for the portal, in the same transaction.
 
+use std::collections::HashMap;
+
 use uuid::Uuid;
 
 use super::{
@@ -577,6 +579,24 @@ fn shown(row: &Row) -> Result<Shown, Error> {
         journey: row.text("journey")?,
         created_at: Millis(row.number("created_at")?),
     })
+}
+
+/// When the last call of each of these numbers began, where there was one.
+pub async fn last_of(store: &Store, phones: &[Uuid]) -> Result<HashMap<Uuid, Millis>, Error> {
+    let mut last = HashMap::new();
+    for phone in phones {
+        let row = store
+            .fetch_optional(
+                "SELECT MAX(began_at) AS last FROM calls WHERE phone_id = $1",
+                &[(*phone).into()],
+            )
+            .await?;
+        let at = row.map(|row| row.maybe_number("last")).transpose()?;
+        if let Some(at) = at.flatten() {
+            last.insert(*phone, Millis(at));
+        }
+    }
+    Ok(last)
 }
 
 /// Calls, newest first.

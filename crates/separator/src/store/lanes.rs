@@ -85,9 +85,29 @@ impl Task {
         match self {
             Self::Text { confirm, .. }
             | Self::File { confirm, .. }
-            | Self::Template { confirm, .. } => confirm.as_ref(),
+            | Self::Template { confirm, .. }
+            | Self::Interactive { confirm, .. } => confirm.as_ref(),
             _ => None,
         }
+    }
+
+    /// What another try would send, where the message's own row does not tell it: the row has the text and the file, but
+    /// neither a template nor what is answered. Nothing is confirmed once more.
+    pub fn for_another_try(&self) -> Option<Self> {
+        let mut task = self.clone();
+        match &mut task {
+            Self::Text { context: None, .. }
+            | Self::File {
+                caption: None,
+                context: None,
+                ..
+            } => return None,
+            Self::Text { confirm, .. }
+            | Self::File { confirm, .. }
+            | Self::Template { confirm, .. } => *confirm = None,
+            _ => {}
+        }
+        Some(task)
     }
 }
 
@@ -160,6 +180,14 @@ pub enum Task {
         /// The file of the header: that of the row's media id, or else the one behind its link.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         header: Option<HeaderFile>,
+        /// What to confirm to the portal once this is sent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        confirm: Option<Confirmation>,
+    },
+    /// Meta: an interactive message.
+    Interactive {
+        /// Meta's object.
+        content: serde_json::Value,
         /// What to confirm to the portal once this is sent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         confirm: Option<Confirmation>,
@@ -306,6 +334,19 @@ pub fn enqueue(tx: &mut Transaction, tasks: &[NewTask]) {
 pub(super) fn payload(task: &Task) -> String {
     serde_json::to_string(task)
         .expect("a task is made of text, numbers and JSON values, which always serialise")
+}
+
+/// Reads a task as stored in this column.
+pub(super) fn read_payload(
+    text: &str,
+    table: &'static str,
+    column: &'static str,
+) -> Result<Task, Error> {
+    serde_json::from_str(text).map_err(|error| Error::Inconsistent {
+        table,
+        column,
+        why: error.to_string(),
+    })
 }
 
 /// A row of the outbox together with what is needed to deliver it.
@@ -493,11 +534,7 @@ pub async fn heads(
 
 fn read_claimed(row: &Row) -> Result<Claimed, Error> {
     let payload = row.text("payload")?;
-    let task = serde_json::from_str(&payload).map_err(|error| Error::Inconsistent {
-        table: "outbox",
-        column: "payload",
-        why: error.to_string(),
-    })?;
+    let task = read_payload(&payload, "outbox", "payload")?;
     let conversation = match row.maybe_id("conversation_id")? {
         None => None,
         Some(id) => Some(Peer {
@@ -753,11 +790,7 @@ pub async fn replay(
         return Ok(None);
     };
     let payload = row.text("payload")?;
-    let task: Task = serde_json::from_str(&payload).map_err(|error| Error::Inconsistent {
-        table: "dead_letters",
-        column: "payload",
-        why: error.to_string(),
-    })?;
+    let task = read_payload(&payload, "dead_letters", "payload")?;
     let side = Side::parse(&row.text("side")?);
     let phone = row.id("phone_id")?;
     let message = row.maybe_id("message_id")?;

@@ -6,7 +6,10 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Cell, Error, Row, Store, Transaction};
+use super::{
+    Cell, Error, Row, Store, Transaction,
+    lanes::{self, Task},
+};
 use crate::time::Millis;
 
 /// Where a message stands. The order of delivery states is [`State::rank`].
@@ -241,6 +244,8 @@ pub struct Change {
     pub wamid: Option<String>,
     /// Why it failed.
     pub error: Option<MessageError>,
+    /// What it was sent as, where its row does not tell it.
+    pub sent_task: Option<Box<Task>>,
     /// When.
     pub at: Millis,
     /// The steps to add.
@@ -259,6 +264,7 @@ impl Change {
             self.error = self.error.take().or(later.error);
         }
         self.wamid = later.wamid.or(self.wamid.take());
+        self.sent_task = later.sent_task.or(self.sent_task.take());
         self.at = later.at;
         self.journey.0.push_str(&later.journey.0);
     }
@@ -291,6 +297,7 @@ pub fn change(tx: &mut Transaction, changes: Vec<Change>) {
                     .into(),
                 change.at.0.into(),
                 change.journey.into_text().into(),
+                change.sent_task.as_deref().map(lanes::payload).into(),
             ]
         })
         .collect();
@@ -302,9 +309,27 @@ pub fn change(tx: &mut Transaction, changes: Vec<Change>) {
                  ELSE COALESCE(messages.error, v.column5) END, \
          wamid = COALESCE(v.column4, messages.wamid), \
          updated_at = v.column6, \
+         sent_task = COALESCE(v.column8, messages.sent_task), \
          journey = messages.journey || v.column7 FROM (VALUES"
     );
     tx.write_rows(&head, rows, ") AS v WHERE messages.id = v.column1");
+}
+
+/// How the journey of a message that is sent anew names the try that failed, by Meta's id of it.
+pub fn try_before(wamid: &str) -> String {
+    format!("the try that failed was {wamid}")
+}
+
+/// What a message was sent as, where its row does not tell it.
+pub async fn sent_task(store: &Store, id: Uuid) -> Result<Option<Task>, Error> {
+    let row = store
+        .fetch_optional("SELECT sent_task FROM messages WHERE id = $1", &[id.into()])
+        .await?;
+    let stored = row.map(|row| row.maybe_text("sent_task")).transpose()?;
+    stored
+        .flatten()
+        .map(|text| lanes::read_payload(&text, "messages", "sent_task"))
+        .transpose()
 }
 
 /// What an edit made of a message.
@@ -485,6 +510,7 @@ mod tests {
             id: Uuid::nil(),
             state: Some(state),
             wamid: None,
+            sent_task: None,
             error: (state == State::Failed).then(|| MessageError {
                 code: "131026".to_owned(),
                 title: String::new(),

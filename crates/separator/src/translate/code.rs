@@ -17,7 +17,7 @@ const MAX_NAME: usize = 512;
 pub enum Kind {
     /// An approved template of Meta's.
     Template,
-    /// An interactive message that is stored here.
+    /// An interactive message that is stored here: see [`interactive`](super::interactive).
     Interactive,
 }
 
@@ -28,7 +28,7 @@ pub struct Code {
     pub kind: Kind,
     /// Its name as written: letters, digits, `_`, `-` and `.`.
     pub name: String,
-    /// The language code as written; `None` where it is left out.
+    /// The language code as written; `None` where it is left out, and for an interactive message, which has none.
     pub language: Option<String>,
     /// The address of the header's file as written.
     pub file: Option<String>,
@@ -98,27 +98,42 @@ fn prefix(text: &str) -> Option<(Kind, &str)> {
     })
 }
 
-/// Whether a line inside other text is a code beyond doubt: the prefix, a name, and nothing else or a `+`.
+/// Whether a line inside other text is a code beyond doubt: the prefix, a name, and nothing else or what ends a name.
 fn begins_inside(line: &str) -> bool {
-    let Some((_, rest)) = prefix(line.trim()) else {
+    let Some((kind, rest)) = prefix(line.trim()) else {
         return false;
     };
-    let name = rest.split('+').next().unwrap_or_default();
+    let (name, _) = name_and_rest(kind, rest);
     !name.is_empty() && is_name(name)
 }
 
-fn read(kind: Kind, rest: &str) -> Result<Code, Malformed> {
-    let (name, after) = match rest.split_once('+') {
-        Some((name, after)) => (name.trim(), Some(after)),
-        None => (rest.trim(), None),
+/// The name, and what follows the sign that ends it: `+`, and behind an interactive message's also `|`, because it has no
+/// language that could stand in between.
+fn name_and_rest(kind: Kind, rest: &str) -> (&str, Option<&str>) {
+    let ends: &[char] = match kind {
+        Kind::Template => &['+'],
+        Kind::Interactive => &['+', '|'],
     };
+    match rest.split_once(ends) {
+        Some((name, after)) => (name, Some(after)),
+        None => (rest, None),
+    }
+}
+
+fn read(kind: Kind, rest: &str) -> Result<Code, Malformed> {
+    let (name, after) = name_and_rest(kind, rest);
+    let name = name.trim();
     if name.is_empty() {
         return Err(Malformed::NoName);
     }
     if !is_name(name) {
         return Err(Malformed::BadName(name.chars().take(60).collect()));
     }
-    let (language, values) = after.map_or((None, ""), language_and_values);
+    let (language, values) = match (kind, after) {
+        (_, None) => (None, ""),
+        (Kind::Template, Some(after)) => language_and_values(after),
+        (Kind::Interactive, Some(after)) => (None, after),
+    };
     let mut code = Code {
         kind,
         name: name.to_owned(),
@@ -250,6 +265,13 @@ impl fmt::Display for Code {
             .chain(self.values.iter().map(|value| escaped(value)))
             .collect();
         let values = values.join("|");
+        if self.kind == Kind::Interactive {
+            return if values.is_empty() {
+                Ok(())
+            } else {
+                write!(formatter, "|{values}")
+            };
+        }
         match &self.language {
             Some(language) => write!(formatter, "+{language}")?,
             None if values.is_empty() => return Ok(()),

@@ -12,6 +12,7 @@ pub mod limits;
 use serde_json::Value;
 use url::Url;
 
+pub(in crate::translate) use self::fill::{filled, marks};
 pub use self::{
     check::{Unsendable, sendable},
     choose::{Languages, nearest},
@@ -409,6 +410,36 @@ pub enum Refusal {
     NoInteractive {
         /// The name as written.
         name: String,
+        /// Names that come close, the closest first; none where none is stored.
+        nearest: Vec<String>,
+    },
+    /// Too few or too many values for a stored interactive message.
+    InteractiveCount {
+        /// The message.
+        name: String,
+        /// How many there must be.
+        wanted: usize,
+        /// How many there are.
+        given: usize,
+        /// The message with its places.
+        shape: String,
+        /// A code with its places.
+        code: String,
+    },
+    /// A file is given with a stored interactive message.
+    InteractiveFile {
+        /// The message.
+        name: String,
+    },
+    /// With its values two buttons or rows have the same title.
+    SameTitles {
+        /// The title.
+        title: String,
+    },
+    /// Outside the 24 hours only a template can be sent from where this was asked for.
+    InteractiveClosed {
+        /// The message.
+        name: String,
     },
 }
 
@@ -421,6 +452,10 @@ pub enum Part {
     Body,
     /// A button's address.
     Button,
+    /// The line below.
+    Footer,
+    /// What is written on a button, or a line of a list.
+    Label,
 }
 
 #[cfg(test)]

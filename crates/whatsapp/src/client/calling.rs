@@ -57,6 +57,8 @@ pub struct SipServer {
     pub port: u16,
     /// The app that entered it, where Meta says so.
     pub app_id: Option<String>,
+    /// Parameters for the user part of the address, where Meta tells any.
+    pub parameters: Option<BTreeMap<String, String>>,
     /// The password that Meta made for this number and app; only where credentials were asked for.
     pub password: Option<Secret>,
 }
@@ -102,6 +104,9 @@ impl SipServer {
             hostname: object.filled("hostname")?,
             port: port.unwrap_or(SIP_PORT),
             app_id: object.filled("app_id"),
+            parameters: object
+                .raw("request_uri_user_params")
+                .and_then(|raw| serde_json::from_str(raw.get()).ok()),
             password: object
                 .filled("sip_user_password")
                 .or_else(|| object.filled("password"))

@@ -1,5 +1,6 @@
 // Filling a template in: the fields that can be inserted, and what the customer will see.
-import type { FrameTemplate } from "@/api/schema";
+import type { FrameTemplate, InteractiveMessage } from "@/api/schema";
+import { draftOf, partsOf } from "../interactive/draft";
 import { read, type TemplateParts } from "../templates/components";
 
 /** Something that can be inserted into a value. */
@@ -38,10 +39,43 @@ export function filled(template: FrameTemplate, values: readonly string[]): Temp
       const here = place.part === part || (part === "header" && template.values.every(({ part: other, mark }) => mark !== place.mark || other === "body"));
       return value === "" || !here ? now : now.replaceAll(place.mark, value);
     }, text);
-  return { ...parts, body: put(parts.body, "body"), header: parts.header === null ? null : { ...parts.header, text: put(parts.header.text, "header") } };
+  const all = (template as Choosable).interactive ? (text: string) => put(text, "body") : (text: string) => text;
+  return {
+    body: put(parts.body, "body"),
+    header: parts.header === null ? null : { ...parts.header, text: put(parts.header.text, "header") },
+    footer: all(parts.footer),
+    buttons: parts.buttons.map((button) => ({ ...button, text: all(button.text) })),
+  };
 }
 
 /** Whether everything is entered that the template needs. */
 export function complete(template: FrameTemplate, filling: Filling): boolean {
   return filling.values.every((value) => value.trim() !== "") && (template.file === null || filling.file.trim() !== "") && (!template.location || filling.location.trim() !== "");
+}
+
+/** What can be chosen on a card: a template, or a stored interactive message, which is filled in like one. */
+export interface Choosable extends FrameTemplate {
+  interactive?: true;
+}
+
+/** An interactive message in the form of a template; its preview shows what a template's would. */
+export function asTemplate(message: InteractiveMessage, kind: string, asks: string): Choosable {
+  const { header, body, footer, buttons } = partsOf(draftOf(message.content), asks);
+  return {
+    id: message.id,
+    name: message.name,
+    language: kind,
+    category: "",
+    components: [
+      ...(header === null ? [] : [{ type: "HEADER", ...header }]),
+      { type: "BODY", text: body },
+      ...(footer === "" ? [] : [{ type: "FOOTER", text: footer }]),
+      { type: "BUTTONS", buttons },
+    ],
+    file: null,
+    location: false,
+    values: message.places.map((mark) => ({ part: "body", mark, button: null })),
+    beyond: null,
+    interactive: true,
+  };
 }

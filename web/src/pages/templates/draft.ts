@@ -8,6 +8,17 @@ export interface DraftButton {
   sample: string;
 }
 
+/** The choices of an authentication template. */
+export interface DraftPassword {
+  recommendation: boolean;
+  /** Minutes after which the code expires; empty: Meta says nothing about it. */
+  minutes: string;
+  kind: "COPY_CODE" | "ONE_TAP";
+  text: string;
+  autofill: string;
+  apps: { package: string; signature: string }[];
+}
+
 export interface Draft {
   format: string;
   headerText: string;
@@ -20,7 +31,7 @@ export interface Draft {
 }
 
 /** Meta's limits (WhatsApp Business Management API, template components). */
-export const LIMITS = { name: 512, header: 60, body: 1024, footer: 60, button: 25, url: 2000, phone: 20, buttons: 10 };
+export const LIMITS = { name: 512, header: 60, body: 1024, footer: 60, button: 25, url: 2000, phone: 20, buttons: 10, apps: 5 };
 
 const MEDIA = ["IMAGE", "VIDEO", "GIF", "DOCUMENT"];
 export const isMedia = (format: string): boolean => MEDIA.includes(format);
@@ -34,6 +45,41 @@ const text = (value: unknown): string => (typeof value === "string" ? value : ""
 const of = (components: unknown, type: string): Json => record(list(components).find((one) => text(record(one).type).toUpperCase() === type));
 
 const BUTTONS = ["QUICK_REPLY", "URL", "PHONE_NUMBER"];
+
+export const noPassword = (): DraftPassword => ({ recommendation: true, minutes: "10", kind: "COPY_CODE", text: "", autofill: "", apps: [{ package: "", signature: "" }] });
+
+/** What Meta is given for an authentication template. */
+export function passwordComponents(password: DraftPassword): Json[] {
+  const { recommendation, minutes, kind, text: label, autofill, apps } = password;
+  // What is no number is told by the server at its field.
+  const expiry = /^\d+$/.test(minutes.trim()) ? Number(minutes) : minutes.trim();
+  return [
+    { type: "BODY", add_security_recommendation: recommendation },
+    ...(expiry === "" ? [] : [{ type: "FOOTER", code_expiration_minutes: expiry }]),
+    {
+      type: "BUTTONS",
+      buttons: [
+        {
+          type: "OTP",
+          otp_type: kind,
+          ...(label.trim() === "" ? {} : { text: label.trim() }),
+          ...(kind === "ONE_TAP" && autofill.trim() !== "" ? { autofill_text: autofill.trim() } : {}),
+          ...(kind === "ONE_TAP" ? { supported_apps: apps.map((app) => ({ package_name: app.package.trim(), signature_hash: app.signature.trim() })) } : {}),
+        },
+      ],
+    },
+  ];
+}
+
+/** An authentication template as the preview shows it, in the words that Meta writes itself. */
+export function passwordParts(password: DraftPassword, w: { code: string; advice: string; expires: (minutes: string) => string; copy: string }): TemplateParts {
+  return {
+    header: null,
+    body: `${w.code}${password.recommendation ? ` ${w.advice}` : ""}`,
+    footer: password.minutes.trim() === "" ? "" : w.expires(password.minutes.trim()),
+    buttons: [{ type: "OTP", text: (password.kind === "ONE_TAP" && password.autofill.trim()) || password.text.trim() || w.copy }],
+  };
+}
 
 /** Whether the form can show all that stands in these components. */
 export function isPlain(components: unknown): boolean {

@@ -352,7 +352,12 @@ fn create_template(world: &mut World, call: &Call, id: &str) -> Outcome {
     let parameter_format = argument(call, "parameter_format")
         .unwrap_or_else(|| "POSITIONAL".to_owned())
         .to_ascii_uppercase();
-    templates::check_content(&call.body["components"])?;
+    let mut components = call.body["components"].clone();
+    if category.eq_ignore_ascii_case("AUTHENTICATION") {
+        components = templates::authentication(&components)?;
+    } else {
+        templates::check_content(&components)?;
+    }
     account.templates.push(Template {
         id: template_id.clone(),
         name,
@@ -360,7 +365,7 @@ fn create_template(world: &mut World, call: &Call, id: &str) -> Outcome {
         status: "PENDING".to_owned(),
         category: category.clone(),
         parameter_format,
-        components: call.body["components"].clone(),
+        components,
         quality: "UNKNOWN".to_owned(),
         reason: "NONE".to_owned(),
     });

@@ -178,8 +178,20 @@ fn check_interactive(object: &Value) -> Result<(), GraphError> {
     if !action.is_object() {
         return Err(GraphError::missing("interactive.action"));
     }
-    if kind != "call_permission_request" {
+    // The question whether one may call can do without words of its own, and is followed by none.
+    let asks = kind == "call_permission_request";
+    if !asks || !object["body"].is_null() {
         text(&object["body"], "text", "interactive.body", 1024)?;
+    }
+    for part in ["header", "footer"] {
+        if asks && !object[part].is_null() {
+            return Err(GraphError::parameter(format!(
+                "Unexpected key \"{part}\" on param \"interactive\"."
+            )));
+        }
+    }
+    if kind == "list" && !object["header"].is_null() && object["header"]["type"] != "text" {
+        return Err(GraphError::value("The header of a list must be text."));
     }
     if object["footer"].is_object() {
         text(&object["footer"], "text", "interactive.footer", 60)?;
@@ -191,12 +203,56 @@ fn check_interactive(object: &Value) -> Result<(), GraphError> {
         "button" => check_buttons(action),
         "list" => check_list(action),
         "cta_url" => {
+            named(action, kind)?;
             let parameters = &action["parameters"];
             text(parameters, "display_text", "action.parameters", 20)?;
-            present(parameters, "url")
+            let url = parameters["url"].as_str().unwrap_or_default();
+            let web = url.starts_with("https://") || url.starts_with("http://");
+            if !web || url.contains([' ', '{', '}']) {
+                return Err(GraphError::value(
+                    "Param action.parameters['url'] is not a valid URI.",
+                ));
+            }
+            Ok(())
         }
-        _ => Ok(()),
+        "voice_call" => {
+            named(action, kind)?;
+            let parameters = &action["parameters"];
+            text(parameters, "display_text", "action.parameters", 20)?;
+            let minutes = &parameters["ttl_minutes"];
+            if !minutes.is_null()
+                && !minutes
+                    .as_i64()
+                    .is_some_and(|count| (1..=43_200).contains(&count))
+            {
+                return Err(GraphError::value(
+                    "Param action.parameters['ttl_minutes'] must be between 1 and 43200.",
+                ));
+            }
+            Ok(())
+        }
+        "call_permission_request" => named(action, kind),
+        "location_request_message"
+        | "contact_request"
+        | "flow"
+        | "product"
+        | "product_list"
+        | "catalog_message"
+        | "carousel"
+        | "address_message" => Ok(()),
+        other => Err(GraphError::parameter(format!(
+            "Param interactive['type'] does not know \"{other}\"."
+        ))),
     }
+}
+
+fn named(action: &Value, name: &str) -> Result<(), GraphError> {
+    if action["name"] == name {
+        return Ok(());
+    }
+    Err(GraphError::value(format!(
+        "Param action['name'] must be \"{name}\"."
+    )))
 }
 
 fn check_buttons(action: &Value) -> Result<(), GraphError> {
@@ -314,6 +370,25 @@ mod tests {
                 "action": {"button": "Choose", "sections": [{"rows": rows}]},
             }})
         };
+        let acts = |kind: &str, parameters: Value| {
+            json!({"type": "interactive", "interactive": {
+                "type": kind, "body": {"text": "?"}, "action": {"name": kind, "parameters": parameters},
+            }})
+        };
+        let link = |url: &str| acts("cta_url", json!({"display_text": "Open", "url": url}));
+        let call = |minutes: &Value| {
+            acts(
+                "voice_call",
+                json!({"display_text": "Call", "ttl_minutes": minutes}),
+            )
+        };
+        let permission = json!({"type": "interactive", "interactive": {
+            "type": "call_permission_request", "action": {"name": "call_permission_request"},
+        }});
+        let with = |mut body: Value, part: &str, value: Value| {
+            body["interactive"][part] = value;
+            body
+        };
         for (body, expected) in [
             (
                 json!({"type": "text", "text": {"body": "x".repeat(4096)}}),
@@ -359,6 +434,29 @@ mod tests {
             (buttons(vec![button("a"); 4]), Err(131_009)),
             (buttons(vec![button("a"), button("a")]), Err(131_009)),
             (buttons(vec![button(&"t".repeat(21))]), Err(100)),
+            (
+                with(link("https://a.example/x"), "footer", json!({"text": "f"})),
+                Ok(()),
+            ),
+            (link("https://a.example/{{1}}"), Err(131_009)),
+            (link("a.example"), Err(131_009)),
+            (call(&json!(43_200)), Ok(())),
+            (call(&json!(43_201)), Err(131_009)),
+            (call(&json!("5")), Err(131_009)),
+            (permission.clone(), Ok(())),
+            (
+                with(permission.clone(), "body", json!({"text": "May we call?"})),
+                Ok(()),
+            ),
+            (with(permission, "footer", json!({"text": "f"})), Err(100)),
+            (
+                with(list(&rows[..1]), "header", json!({"type": "image"})),
+                Err(131_009),
+            ),
+            (
+                json!({"type": "interactive", "interactive": {"type": "dance", "body": {"text": "?"}, "action": {}}}),
+                Err(100),
+            ),
             (list(&rows[..10]), Ok(())),
             (list(&rows), Err(131_009)),
         ] {

@@ -111,6 +111,17 @@ impl Customer {
             })
     }
 
+    /// Whether more than templates may be sent to the customer now.
+    pub(super) async fn takes_everything(
+        &self,
+        call: &Call,
+        phone: &Phone,
+    ) -> Result<bool, Problem> {
+        let conversation = self.conversation(&call.app.store, phone).await?;
+        let now = call.app.clock.now();
+        Ok(conversation.is_some_and(|(_, conversation)| conversation.takes_everything(now)))
+    }
+
     /// The conversation with the customer, where there is one.
     pub(super) async fn conversation(
         &self,

@@ -574,6 +574,24 @@ async fn case_33_a_dead_ipv6_address_beside_a_living_ipv4_one_is_a_warning() {
 }
 
 #[tokio::test]
+async fn case_33_a_server_that_has_only_an_ipv6_address_is_yellow_however_good_it_is() {
+    let authority = Authority::new();
+    let speaks = secure(authority.good(), status("200 OK"));
+    let server = Server::start_on("[::1]:0", speaks).await;
+    let names: &[(&str, &[&str])] = &[(HOST, &["::1"])];
+    let report = preflight(authority.roots(), names)
+        .check(&at(HOST, server.port()), None)
+        .await;
+    assert_eq!(
+        (report.verdict(), trouble(&report)),
+        (Verdict::Yellow, vec!["only_ipv6"])
+    );
+    assert_eq!(server.connections(), 1, "it was looked at all the same");
+    let text = report.to_text(Language::English);
+    assert!(text.contains("Add an A record."), "{text}");
+}
+
+#[tokio::test]
 async fn case_34_a_second_answer_of_the_name_server_changes_nothing() {
     let authority = Authority::new();
     let server = Server::start(secure(authority.good(), status("200 OK"))).await;

@@ -19,6 +19,7 @@ fn wish() -> Wish {
 
 fn server(app_id: Option<&str>, hostname: &str, password: Option<&str>) -> SipServer {
     SipServer {
+        parameters: None,
         hostname: hostname.to_owned(),
         port: 5061,
         app_id: app_id.map(str::to_owned),

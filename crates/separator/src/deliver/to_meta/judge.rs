@@ -142,8 +142,10 @@ fn accepted(
         settled = settled.tells(now, None, "sent again", Some(why));
     }
     settled = settled.tells(now, None, "accepted by Meta", Some(&detail));
+    let sent_task = settled.row.task.for_another_try();
     if let Some(change) = &mut settled.change {
         change.wamid = Some(sent.wamid);
+        change.sent_task = sent_task.map(Box::new);
     }
     settled.tasks.extend(confirm);
     settled.tasks.extend(caption);

@@ -141,12 +141,16 @@ pub(super) fn choose(
 /// A send of which a status tells that it happened, although it is not settled: its answer was lost.
 fn told_by_status(app: &App, row: Claimed, now: Millis) -> Settled {
     let confirm = confirmation(&app.ids, &row, now);
+    let sent_task = row.task.for_another_try();
     let mut settled = Settled::new(row, Ending::Done).tells(
         now,
         None,
         "settled by a status",
         Some("the answer to the send was lost; a status of Meta names the message"),
     );
+    if let Some(change) = &mut settled.change {
+        change.sent_task = sent_task.map(Box::new);
+    }
     settled.tasks.extend(confirm);
     settled
 }

@@ -192,6 +192,7 @@ async fn content(
             };
             (None, template)
         }
+        Task::Interactive { content, .. } => (None, Outgoing::Interactive(content.clone())),
         Task::Post { .. }
         | Task::Update { .. }
         | Task::Delete { .. }

@@ -185,8 +185,10 @@ fn fit(app: &App, row: &Claimed, now: Millis) -> Fit {
         Task::Report(_) => Fit::Go(Kind::Report),
         Task::Call { .. } => Fit::Go(Kind::Call),
         // Never written for this side; the call refuses it.
-        Task::Text { .. } | Task::File { .. } | Task::Media { .. } | Task::Template { .. } => {
-            Fit::Go(Kind::Post)
-        }
+        Task::Text { .. }
+        | Task::File { .. }
+        | Task::Media { .. }
+        | Task::Template { .. }
+        | Task::Interactive { .. } => Fit::Go(Kind::Post),
     }
 }

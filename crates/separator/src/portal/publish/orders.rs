@@ -9,8 +9,8 @@ use bitrix24::{
     sms::{self, Sender},
 };
 
-use super::{PhoneError, Rest, Trouble};
-use crate::portal::CallError;
+use super::{Rest, Trouble};
+use crate::{portal::CallError, registry::PhoneError};
 
 /// Code of the step, in robots and in workflows alike.
 pub(crate) const STEP: &str = "separator_template";

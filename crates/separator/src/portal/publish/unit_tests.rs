@@ -6,7 +6,11 @@ use std::{
     sync::Mutex,
 };
 
-use super::*;
+use bitrix24::{Error, LineId, lines};
+use serde_json::json;
+
+use super::{connection::STATUS_PAUSES, line::FoundLine, *};
+use crate::portal::TokenError;
 
 const URL: &str = "https://separator.example/api/bitrix/?app-id=local.1";
 

@@ -2,6 +2,8 @@
 
 use super::*;
 
+const CHECK_EVERY: Duration = Duration::from_mins(10);
+
 const NOW: Millis = Millis(1_773_000_000_000);
 
 fn phone(id: u128, connection: Connection, code: Option<&str>) -> Phone {
@@ -34,7 +36,7 @@ fn phone(id: u128, connection: Connection, code: Option<&str>) -> Phone {
 
 #[test]
 fn pauses_grow_and_the_last_one_repeats() {
-    let (portal, mut schedule) = (Uuid::from_u128(1), Schedule::default());
+    let (portal, mut schedule) = (Uuid::from_u128(1), Schedule::new(CHECK_EVERY));
     let mut seconds = Vec::new();
     for _ in 0..7 {
         schedule.ended(portal, false, NOW);
@@ -47,7 +49,7 @@ fn pauses_grow_and_the_last_one_repeats() {
 
 #[test]
 fn something_changed_ends_the_pause() {
-    let (portal, mut schedule) = (Uuid::from_u128(1), Schedule::default());
+    let (portal, mut schedule) = (Uuid::from_u128(1), Schedule::new(CHECK_EVERY));
     schedule.ended(portal, false, NOW);
     schedule.forget(portal);
     assert_eq!(schedule.until_retry(portal, NOW), Duration::ZERO);
@@ -55,7 +57,7 @@ fn something_changed_ends_the_pause() {
 
 #[test]
 fn a_portal_is_looked_over_at_start_and_every_ten_minutes() {
-    let (portal, mut schedule) = (Uuid::from_u128(1), Schedule::default());
+    let (portal, mut schedule) = (Uuid::from_u128(1), Schedule::new(CHECK_EVERY));
     assert_eq!(schedule.until_check(portal, NOW), Duration::ZERO);
     schedule.checked(portal, NOW);
     assert_eq!(

@@ -82,7 +82,8 @@ fn what_is_printed_is_the_shortest_form() {
         "template-hello_world+en_US+file_link:https://file_link.url|value1|value2",
         "template-hello_world++de",
         r"template-a+de+1\|2|c\\",
-        "interactive+menu+Anna",
+        "interactive+menu",
+        "interactive+menu|Anna|1+1",
     ] {
         assert_eq!(parse(text).unwrap().unwrap().to_string(), text);
     }
@@ -112,7 +113,7 @@ fn code() -> impl Strategy<Value = Code> {
                     Kind::Template
                 },
                 name,
-                language: language.map(str::to_owned),
+                language: language.filter(|_| !interactive).map(str::to_owned),
                 file,
                 values,
             }
@@ -126,8 +127,12 @@ proptest! {
     }
 
     #[test]
-    fn whatever_parses_prints_back(rest in r"[a-z_]{0,6}[+|\\a-z_: \n]{0,40}", bare in any::<bool>()) {
-        let read = if bare { parse_bare(&rest) } else { parse(&format!("template-{rest}")) };
+    fn whatever_parses_prints_back(rest in r"[a-z_]{0,6}[+|\\a-z_: \n]{0,40}", form in 0..3) {
+        let read = match form {
+            0 => parse_bare(&rest),
+            1 => parse(&format!("template-{rest}")),
+            _ => parse(&format!("interactive+{rest}")),
+        };
         if let Some(Ok(code)) = read {
             prop_assert_eq!(parse(&code.to_string()), Some(Ok(code)));
         }
@@ -139,5 +144,6 @@ proptest! {
         let _ = parse_bare(&text);
         let _ = parse(&format!("template-{text}"));
         let _ = parse(&format!("TEMPLATE+a+{text}"));
+        let _ = parse(&format!("interactive+{text}"));
     }
 }

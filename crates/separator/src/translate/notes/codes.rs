@@ -167,16 +167,87 @@ pub(super) fn refusal(refusal: &Refusal, language: Language) -> String {
                 "«{name}» — рекламный шаблон, а клиент попросил WhatsApp не присылать рекламу с этого номера. Напишите без него или отправьте шаблон другой категории."
             ),
         ),
-        Refusal::NoInteractive { name } => (
-            format!("there is no stored message “{name}”. Check the name with the administrator."),
-            format!("сохранённого сообщения «{name}» нет. Уточните название у администратора."),
+        Refusal::NoInteractive { name, nearest } if nearest.is_empty() => (
+            format!(
+                "there is no stored message “{name}”, and none at all for this number. Ask the administrator to write one under Interactive messages."
+            ),
+            format!(
+                "сохранённого сообщения «{name}» нет, и других у этого номера тоже нет. Попросите администратора создать его в разделе «Интерактивные сообщения»."
+            ),
+        ),
+        Refusal::NoInteractive { name, nearest } => {
+            let nearest = nearest.join(", ");
+            (
+                format!(
+                    "there is no stored message “{name}”. Names that come close: {nearest}. Check the name and send the code again."
+                ),
+                format!(
+                    "сохранённого сообщения «{name}» нет. Похожие названия: {nearest}. Проверьте название и отправьте код ещё раз."
+                ),
+            )
+        }
+        Refusal::InteractiveCount {
+            name,
+            wanted,
+            given,
+            shape,
+            code,
+        } => (
+            format!(
+                "the message “{name}” takes {wanted} value(s), the code gives {given}. Write it as {code} — the message reads: {shape}"
+            ),
+            format!(
+                "сообщению «{name}» нужно значений: {wanted}, в коде их {given}. Напишите так: {code} — текст сообщения: {shape}"
+            ),
+        ),
+        Refusal::InteractiveFile { name } => (
+            format!(
+                "the message “{name}” takes no file: what it shows is stored with it. Send the file by itself."
+            ),
+            format!(
+                "сообщение «{name}» не принимает файл: всё нужное сохранено в нём самом. Отправьте файл отдельно."
+            ),
+        ),
+        Refusal::SameTitles { title } => (
+            format!(
+                "with these values two buttons or rows are named “{title}”, and WhatsApp wants each to be another. Write other values."
+            ),
+            format!(
+                "с этими значениями две кнопки или строки называются «{title}», а в WhatsApp названия не должны повторяться. Впишите другие значения."
+            ),
+        ),
+        Refusal::InteractiveClosed { name } => (
+            format!(
+                "more than 24 hours have passed since the customer last wrote, and the message “{name}” can go out only within them. Send a template."
+            ),
+            format!(
+                "с последнего сообщения клиента прошло больше 24 часов, а сообщение «{name}» можно отправить только в течение этого времени. Отправьте шаблон."
+            ),
         ),
     };
     let (english, russian) = (
-        format!("Template not sent: {english}"),
-        format!("Шаблон не отправлен: {russian}"),
+        format!("{} {english}", begin(refusal, Language::English)),
+        format!("{} {russian}", begin(refusal, Language::Russian)),
     );
     pick(language, english, russian)
+}
+
+/// What was not sent.
+fn begin(refusal: &Refusal, language: Language) -> &'static str {
+    let interactive = matches!(
+        refusal,
+        Refusal::NoInteractive { .. }
+            | Refusal::InteractiveCount { .. }
+            | Refusal::InteractiveFile { .. }
+            | Refusal::SameTitles { .. }
+            | Refusal::InteractiveClosed { .. }
+    );
+    match (interactive, language) {
+        (true, Language::English) => "Message not sent:",
+        (true, Language::Russian) => "Сообщение не отправлено:",
+        (false, Language::English) => "Template not sent:",
+        (false, Language::Russian) => "Шаблон не отправлен:",
+    }
 }
 
 fn first(list: &str) -> &str {
@@ -246,6 +317,8 @@ fn too_long(part: Part, length: usize, limit: usize) -> (String, String) {
         Part::Header => ("the header", "заголовок"),
         Part::Body => ("the text", "текст"),
         Part::Button => ("a button's address", "адрес кнопки"),
+        Part::Footer => ("the footer", "нижняя строка"),
+        Part::Label => ("a button or a row", "кнопка или строка"),
     };
     (
         format!(

@@ -149,7 +149,7 @@ pub fn fill_in_order(
 }
 
 /// The places of a text without repetitions: named ones as they appear, numbered ones by their number.
-pub(super) fn marks(text: &str, named: bool) -> Vec<String> {
+pub(in crate::translate) fn marks(text: &str, named: bool) -> Vec<String> {
     let mut marks: Vec<String> = Vec::new();
     for (mark, _) in places(text) {
         if !marks.iter().any(|known| known == mark) {
@@ -178,7 +178,7 @@ fn places(text: &str) -> Vec<(&str, usize)> {
 }
 
 /// The text with its places filled; one that has no value stays as it is.
-fn filled(text: &str, values: &HashMap<&str, &str>) -> String {
+pub(in crate::translate) fn filled(text: &str, values: &HashMap<&str, &str>) -> String {
     let mut written = String::with_capacity(text.len());
     let mut from = 0;
     for (mark, start) in places(text) {

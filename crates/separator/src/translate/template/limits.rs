@@ -13,6 +13,12 @@ const FOOTER: usize = 60;
 const BUTTONS: usize = 10;
 /// Characters on a button.
 const BUTTON_TEXT: usize = 25;
+/// Minutes after which a one-time password can expire.
+const EXPIRY: std::ops::RangeInclusive<i64> = 1..=90;
+/// Apps into which a one-time password can be filled.
+const APPS: usize = 5;
+/// Characters of the hash of an Android app's signature.
+const SIGNATURE: usize = 11;
 /// Characters of a button's address.
 const URL: usize = 2000;
 /// Buttons of a kind that there may be.
@@ -68,27 +74,110 @@ pub fn faults(components: &Value, category: &str, named: bool) -> Vec<Fault> {
             fault(place, "can be there only once".to_owned());
         }
     }
-    // Meta writes the texts of authentication templates itself.
-    let written_by_meta = category.eq_ignore_ascii_case("AUTHENTICATION");
-    if !written_by_meta && !all.iter().any(|one| is(one, "type", "BODY")) {
+    if category.eq_ignore_ascii_case("AUTHENTICATION") {
+        authentication(all, &mut fault);
+        return faults;
+    }
+    if !all.iter().any(|one| is(one, "type", "BODY")) {
         fault("body", "is required".to_owned());
     }
     for component in all {
         match text(component, "type").to_ascii_uppercase().as_str() {
             "HEADER" => header(component, named, &mut fault),
-            "BODY" if !written_by_meta => body(component, named, &mut fault),
-            "FOOTER" if !written_by_meta => {
+            "BODY" => body(component, named, &mut fault),
+            "FOOTER" => {
                 let footer = text(component, "text");
                 length("footer", footer, FOOTER, &mut fault);
                 if !variables(footer).is_empty() {
                     fault("footer", "cannot have variables".to_owned());
                 }
             }
-            "BUTTONS" if !written_by_meta => buttons(component, &mut fault),
+            "BUTTONS" => buttons(component, &mut fault),
             _ => {}
         }
     }
     faults
+}
+
+/// Meta writes the texts of authentication templates itself, in each language; what can be chosen is the advice not to
+/// share the code, its expiry, and the button that hands it over. Source: Meta, "Authentication templates".
+fn authentication(all: &[Value], fault: &mut impl FnMut(&'static str, String)) {
+    let part = |kind: &str| all.iter().find(|one| is(one, "type", kind));
+    if part("HEADER").is_some() {
+        fault(
+            "header",
+            "has no place in an authentication template".to_owned(),
+        );
+    }
+    let body = part("BODY");
+    if body.is_none() {
+        fault("body", "is required".to_owned());
+    } else if body.is_some_and(|body| !body["text"].is_null()) {
+        fault(
+            "body",
+            "of an authentication template is written by Meta; leave its text out".to_owned(),
+        );
+    }
+    if let Some(footer) = part("FOOTER") {
+        let minutes = footer["code_expiration_minutes"].as_i64();
+        if !minutes.is_some_and(|minutes| EXPIRY.contains(&minutes)) {
+            let (least, most) = (EXPIRY.start(), EXPIRY.end());
+            fault(
+                "footer",
+                format!("must say after how many minutes the code expires, {least} to {most}"),
+            );
+        }
+    }
+    let none = Vec::new();
+    let buttons = part("BUTTONS").and_then(|one| one["buttons"].as_array());
+    let [button] = buttons.unwrap_or(&none).as_slice() else {
+        return fault(
+            "buttons",
+            "must be one: the one that hands over the code".to_owned(),
+        );
+    };
+    let kinds = ["COPY_CODE", "ONE_TAP", "ZERO_TAP"];
+    if !is(button, "type", "OTP") || !kinds.iter().any(|kind| is(button, "otp_type", kind)) {
+        let kinds = kinds.join(", ");
+        return fault(
+            "buttons",
+            format!("must be of the kind OTP, with an otp_type of {kinds}"),
+        );
+    }
+    for name in ["text", "autofill_text"] {
+        if text(button, name).chars().count() > BUTTON_TEXT {
+            fault(
+                "buttons",
+                format!("must have at most {BUTTON_TEXT} characters on them"),
+            );
+        }
+    }
+    if is(button, "otp_type", "COPY_CODE") {
+        return;
+    }
+    let apps = button["supported_apps"].as_array().unwrap_or(&none);
+    if apps.is_empty() || apps.len() > APPS {
+        fault(
+            "buttons",
+            format!("need 1 to {APPS} Android apps into which the code is filled"),
+        );
+    }
+    for app in apps {
+        let package = text(app, "package_name");
+        let good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.';
+        if !package.contains('.') || !package.bytes().all(good) {
+            fault(
+                "buttons",
+                format!("name the app “{package}”; write its package, such as com.example.shop"),
+            );
+        }
+        if text(app, "signature_hash").chars().count() != SIGNATURE {
+            fault(
+                "buttons",
+                format!("need the hash of the app's signature, which has {SIGNATURE} characters"),
+            );
+        }
+    }
 }
 
 fn length(
@@ -296,6 +385,53 @@ mod tests {
             .collect();
         places.dedup();
         places
+    }
+
+    #[test]
+    fn of_an_authentication_template_only_its_choices_are_given() {
+        let body = json!({"type": "BODY", "add_security_recommendation": true});
+        let footer = |minutes: i64| json!({"type": "FOOTER", "code_expiration_minutes": minutes});
+        let button = |button: Value| json!({"type": "BUTTONS", "buttons": [button]});
+        let copy = button(json!({"type": "OTP", "otp_type": "COPY_CODE", "text": "Copy"}));
+        let tap = |package: &str, hash: &str| {
+            button(
+                json!({"type": "OTP", "otp_type": "ONE_TAP", "text": "Copy", "autofill_text": "Fill in",
+                "supported_apps": [{"package_name": package, "signature_hash": hash}]}),
+            )
+        };
+        let cases: Vec<(Value, Vec<&str>)> = vec![
+            (json!([body, copy]), vec![]),
+            (json!([body, footer(10), copy]), vec![]),
+            (
+                json!([body, tap("com.example.shop", "K8a/AINcGX7")]),
+                vec![],
+            ),
+            (json!([copy]), vec!["body"]),
+            (json!([body]), vec!["buttons"]),
+            (
+                json!([{"type": "BODY", "text": "{{1}} is your code."}, copy]),
+                vec!["body"],
+            ),
+            (json!([body, footer(91), copy]), vec!["footer"]),
+            (
+                json!([body, {"type": "HEADER", "format": "TEXT", "text": "x"}, copy]),
+                vec!["header"],
+            ),
+            (
+                json!([body, button(json!({"type": "URL", "text": "x"}))]),
+                vec!["buttons"],
+            ),
+            (json!([body, tap("shop", "K8a/AINcGX7")]), vec!["buttons"]),
+            (json!([body, tap("com.example.shop", "x")]), vec!["buttons"]),
+        ];
+        for (components, expected) in cases {
+            let mut places: Vec<_> = faults(&components, "AUTHENTICATION", false)
+                .into_iter()
+                .map(|fault| fault.place)
+                .collect();
+            places.dedup();
+            assert_eq!(places, expected, "{components}");
+        }
     }
 
     #[test]
