@@ -108,7 +108,12 @@ async fn a_card_sends_a_template_with_the_employees_rights_and_shows_what_became
     let before = page.api.get(&conversation(&number, key)).await;
     assert_eq!(
         before,
-        json!({ "window": { "open": false, "open_until": null }, "held": 0, "messages": [] })
+        json!({
+            "window": { "open": false, "open_until": null },
+            "held": 0,
+            "marketing_stopped_at": null,
+            "messages": [],
+        })
     );
     let chosen = template(&page.api, &number, "order_ready").await;
     let parts: Vec<&Value> = chosen["values"]
@@ -215,6 +220,38 @@ async fn a_card_sends_a_template_with_the_employees_rights_and_shows_what_became
             "{problem:#}"
         );
     }
+
+    // Who stopped marketing messages gets none from the card either, and the page says so.
+    world.graph.console().set_template_status(
+        "108200000000001",
+        "spring_sale",
+        "en",
+        "REINSTATED",
+        "NONE",
+    );
+    world
+        .graph
+        .customer_chooses_marketing(&world.number, &lena(), true);
+    page.api
+        .until(&conversation(&number, key), |shown| {
+            shown["marketing_stopped_at"].is_string()
+        })
+        .await;
+    page.api
+        .until(
+            &format!("frames/templates?number={number}&q=spring"),
+            |list| list["items"][0]["name"] == "spring_sale",
+        )
+        .await;
+    let sale = template(&page.api, &number, "spring_sale").await;
+    let asked = json!({ "number": number, "recipient": key, "template": sale["id"], "values": [] });
+    let (status, problem) = page.api.call("POST", "frames/messages", Some(asked)).await;
+    assert_eq!(status, 422, "{problem:#}");
+    assert_eq!(problem["errors"][0]["field"], "template", "{problem:#}");
+    assert!(
+        problem.to_string().contains("no marketing messages"),
+        "{problem:#}"
+    );
 
     // Meta says later that the customer has no WhatsApp: the page says so in a sentence.
     world

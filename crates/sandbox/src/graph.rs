@@ -425,6 +425,7 @@ impl Graph {
                 subscribed: std::collections::BTreeMap::new(),
                 templates: templates::samples(),
                 gone: std::collections::BTreeSet::new(),
+                marketing_elsewhere: false,
             });
         if subscribed {
             account.subscribed.insert(Arc::clone(&app_id), None);
@@ -491,6 +492,16 @@ impl Graph {
         digits: &str,
     ) -> String {
         inbound::change_number(self.shared(), phone_number_id, customer, digits)
+    }
+
+    /// The customer stops marketing messages of the number, or takes them again; the webhook follows.
+    pub fn customer_chooses_marketing(
+        &self,
+        phone_number_id: &str,
+        customer: &Customer,
+        stop: bool,
+    ) {
+        inbound::choose_marketing(self.shared(), phone_number_id, customer, stop);
     }
 
     /// Stores a file as the customer's and gives the part of a message that shows it. `kind` is `image`, `video`,

@@ -20,3 +20,11 @@ CREATE TABLE robot_uses (
 -- callback that comes later changes nothing.
 ALTER TABLE conversations ADD COLUMN marketing_stopped_at BIGINT;
 ALTER TABLE conversations ADD COLUMN marketing_told_at BIGINT;
+
+-- By which of Meta's ways marketing templates go: automatic, messages or marketing_messages.
+ALTER TABLE messaging ADD COLUMN marketing_route TEXT NOT NULL DEFAULT 'automatic';
+
+-- Addresses of the files that stand at the top of a template where a message brings none along.
+ALTER TABLE messaging ADD COLUMN image_link TEXT;
+ALTER TABLE messaging ADD COLUMN video_link TEXT;
+ALTER TABLE messaging ADD COLUMN document_link TEXT;

@@ -189,8 +189,16 @@ async fn made(app: &App, phone: Uuid, text: &str) -> Result<Made, Error> {
     let mut templates = catalogue::named(&app.store, &[phone], &names).await?;
     let templates = templates.remove(&phone).unwrap_or_default();
     let languages = codes::languages(&registry, number);
-    let filled = template::resolve(&code, &templates, languages, false).map_err(refused)?;
-    Ok(Made::Template(filled))
+    let messaging = registry.messaging_of(phone);
+    codes::with_default_file(messaging, code.file.as_deref(), |file| {
+        let code = code::Code {
+            file: file.map(str::to_owned),
+            ..code.clone()
+        };
+        template::resolve(&code, &templates, languages, false)
+    })
+    .map(Made::Template)
+    .map_err(refused)
 }
 
 fn gone() -> Error {
@@ -260,6 +268,12 @@ async fn try_send(
     }
     .unwrap_or_else(|| work.person(phone.account_id, named));
     let conversation = work.conversation(phone, person);
+    if conversation.marketing_stopped_at.is_some()
+        && let Some(name) = advertises(app, phone.id, what).await?
+    {
+        let note = Note::CodeRefused(Refusal::OptedOut { name });
+        return Err(Error::Code(note.text(Language::English)));
+    }
     let id = app.ids.next();
     let mut media = None;
     let (kind, text, task, shown) = match what {
@@ -302,6 +316,27 @@ async fn try_send(
     }
     work.write(app).await?;
     Ok(id)
+}
+
+/// The name of the marketing template that a message is made from.
+async fn advertises(
+    app: &App,
+    phone: Uuid,
+    what: &Ready<'_>,
+) -> Result<Option<String>, store::Error> {
+    let (name, of) = match what {
+        Ready::Made(Made::Template(filled)) if filled.category == template::MARKETING => {
+            return Ok(Some(filled.name.clone()));
+        }
+        Ready::Plain(Outgoing::Template { name, language, .. }) => (name, language),
+        _ => return Ok(None),
+    };
+    let names = [name.clone()];
+    let known = catalogue::of_names(&app.store, phone, &names).await?;
+    let found = known
+        .iter()
+        .any(|one| one.language == *of && one.category == template::MARKETING);
+    Ok(found.then(|| name.clone()))
 }
 
 fn task(what: &Outgoing) -> (String, String, Task) {

@@ -41,7 +41,7 @@ mod to_portal;
 mod window;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -90,6 +90,23 @@ pub struct Dispatcher {
     paces: Mutex<HashMap<Uuid, Arc<Pace>>>,
     ledger: mpsc::Sender<settle::Entry>,
     entries: Mutex<Option<mpsc::Receiver<settle::Entry>>>,
+    marketing: OtherWay,
+}
+
+/// Accounts whose marketing templates Meta takes by their own way only, as far as it said so since the start.
+#[derive(Debug, Default)]
+struct OtherWay(Mutex<HashSet<Uuid>>);
+
+impl OtherWay {
+    fn is_asked_for(&self, account: Uuid) -> bool {
+        let asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.contains(&account)
+    }
+
+    fn ask_for(&self, account: Uuid) {
+        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.insert(account);
+    }
 }
 
 impl Dispatcher {
@@ -104,6 +121,7 @@ impl Dispatcher {
             paces: Mutex::default(),
             ledger,
             entries: Mutex::new(Some(entries)),
+            marketing: OtherWay::default(),
         }
     }
 

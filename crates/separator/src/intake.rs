@@ -11,7 +11,7 @@
 mod calls;
 pub(crate) mod codes;
 mod from_bitrix;
-mod from_meta;
+pub(crate) mod from_meta;
 pub(crate) mod hold;
 pub(crate) mod known;
 pub(crate) mod news;

@@ -21,7 +21,7 @@ use crate::{
     secret::Secret,
     store::{self, Store},
     time::Millis,
-    translate::message::Language,
+    translate::{message::Language, template::HeaderKind},
 };
 
 /// A site: the host name under which this installation is reached. One site, one WABA application.
@@ -216,6 +216,64 @@ pub struct Messaging {
     pub outside_window: OutsideWindow,
     /// Whether operators see in their chat what was sent as an SMS or by a robot.
     pub mirror: bool,
+    /// By which of Meta's ways marketing templates go.
+    pub marketing_route: MarketingRoute,
+    /// Addresses of the files that stand at the top of a template where a message brings none along.
+    pub files: DefaultFiles,
+}
+
+impl Messaging {
+    /// The address of the file for a header of this kind.
+    pub fn file(&self, kind: HeaderKind) -> Option<&str> {
+        let file = match kind {
+            HeaderKind::Image => &self.files.image,
+            HeaderKind::Video | HeaderKind::Gif => &self.files.video,
+            HeaderKind::Document => &self.files.document,
+        };
+        file.as_deref()
+    }
+}
+
+/// Addresses of files, by the kind of header that they fit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DefaultFiles {
+    /// JPEG or PNG.
+    pub image: Option<String>,
+    /// MP4 or 3GP; also where the video is shown as an endless loop.
+    pub video: Option<String>,
+    /// Any file.
+    pub document: Option<String>,
+}
+
+/// By which of Meta's ways marketing templates go (Meta: Marketing Messages API for WhatsApp).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MarketingRoute {
+    /// As all messages, unless Meta says that the account has to use its own way for them (error 131063).
+    Automatic,
+    /// As all messages.
+    Messages,
+    /// By the Marketing Messages API; its terms have to be signed.
+    MarketingMessages,
+}
+
+impl MarketingRoute {
+    /// As stored and as the API says it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Automatic => "automatic",
+            Self::Messages => "messages",
+            Self::MarketingMessages => "marketing_messages",
+        }
+    }
+
+    /// The way that is stored as `text`.
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "messages" => Self::Messages,
+            "marketing_messages" => Self::MarketingMessages,
+            _ => Self::Automatic,
+        }
+    }
 }
 
 /// A template that was chosen in the settings.
@@ -261,6 +319,12 @@ static USUAL_MESSAGING: Messaging = Messaging {
     wrapper: None,
     outside_window: OutsideWindow::Hold,
     mirror: true,
+    marketing_route: MarketingRoute::Automatic,
+    files: DefaultFiles {
+        image: None,
+        video: None,
+        document: None,
+    },
 };
 
 /// A Bitrix24 application.

@@ -38,6 +38,12 @@ impl Millis {
         Self(seconds.saturating_mul(1000))
     }
 
+    /// The whole second: times of Meta's and of ours are compared by it, because Meta tells no smaller ones.
+    #[must_use]
+    pub fn whole_second(self) -> Self {
+        Self::from_seconds(self.seconds())
+    }
+
     /// Whole seconds since the beginning of 1970.
     pub fn seconds(self) -> i64 {
         self.0.div_euclid(1000)

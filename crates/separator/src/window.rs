@@ -253,6 +253,11 @@ pub async fn send_as_template(
         codes::languages(&registry, phone),
     )
     .map_err(NotSent::Refused)?;
+    let conversation = conversations::by_id(&app.store, &[held.conversation]).await?;
+    let filled = match conversation.first() {
+        Some(conversation) => codes::wanted(conversation, filled).map_err(NotSent::Refused)?,
+        None => filled,
+    };
     let now = app.clock.now();
     let detail = format!("{} ({})", filled.name, filled.language);
     let mut tx = app.store.begin().await?;

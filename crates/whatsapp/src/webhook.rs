@@ -7,6 +7,7 @@
 pub mod call;
 pub mod management;
 pub mod message;
+pub mod preferences;
 pub mod status;
 
 use serde_json::value::RawValue;
@@ -18,6 +19,7 @@ use crate::signature;
 pub use call::{CallEvent, CallStep, CallsValue};
 pub use management::{AccountNews, NumberNews, SettingsNews, TemplateNews};
 pub use message::{Message, MessageBody};
+pub use preferences::{Preference, PreferencesValue};
 pub use status::{DeliveryStatus, Status};
 
 /// A body that is not a callback at all: not JSON, or without entries. Keep the bytes.
@@ -71,6 +73,8 @@ pub enum ChangeKind {
     Calls(CallsValue),
     /// Field `account_settings_update`: somebody changed a number's settings.
     Settings(SettingsNews),
+    /// Field `user_preferences`: what people want to get.
+    Preferences(PreferencesValue),
     /// Any other field: look at the change's `value`.
     Other,
 }
@@ -239,6 +243,9 @@ impl Change {
                 ChangeKind::Echoes(MessagesValue::read(&value, "message_echoes"))
             }
             ("calls", Some(value)) => ChangeKind::Calls(CallsValue::read(&value)),
+            ("user_preferences", Some(value)) => {
+                ChangeKind::Preferences(PreferencesValue::read(&value))
+            }
             ("messages" | "smb_message_echoes" | "calls", None) => {
                 return Err(Bad::new(raw, "the value is not an object"));
             }

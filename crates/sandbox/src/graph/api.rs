@@ -279,10 +279,10 @@ async fn route(shared: &Arc<Shared>, line: &Line, call: &Call) -> Result<Respons
                 edge @ ("owned_whatsapp_business_accounts" | "client_whatsapp_business_accounts"),
             ],
         ) => accounts::of_business(shared, &access, call, business, edge).map(json_answer),
-        ("POST", [number, "messages" | "marketing_messages"]) => {
+        ("POST", [number, edge @ ("messages" | "marketing_messages")]) => {
             access.require("whatsapp_business_messaging")?;
             access.number(&mut shared.world(), number)?;
-            send(shared, line, call, number).await
+            send(shared, line, call, number, edge).await
         }
         (_, [id, rest @ ..]) if **id == *access.app_id && access.scopes.is_none() => {
             accounts::app(shared, &access, call, rest)
@@ -354,8 +354,9 @@ async fn send(
     line: &Line,
     call: &Call,
     number: &str,
+    edge: &str,
 ) -> Result<Response, GraphError> {
-    let accepted = match sending::accept(shared, number, &call.body) {
+    let accepted = match sending::accept(shared, number, edge, &call.body) {
         Ok(accepted) => accepted,
         Err(error) => {
             shared.world().counters.sends_refused += 1;

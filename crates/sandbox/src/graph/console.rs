@@ -271,6 +271,14 @@ impl Console<'_> {
         Some(id)
     }
 
+    /// Takes marketing templates of an account by `/marketing_messages` only, or by both ways.
+    pub fn set_marketing_elsewhere(&self, waba_id: &str, elsewhere: bool) {
+        if let Some(account) = self.0.world().accounts.get_mut(waba_id) {
+            account.marketing_elsewhere = elsewhere;
+        }
+        self.0.bump();
+    }
+
     /// Changes the body of a template, as its owner does in WhatsApp Manager, and tells it by webhook; it stays approved.
     /// Gives whether there is such a template.
     pub fn set_template_body(&self, waba_id: &str, name: &str, language: &str, body: &str) -> bool {

@@ -54,6 +54,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/sandbox/customers", post(add_customer))
         .route("/sandbox/messages", post(write))
         .route("/sandbox/number-change", post(change_number))
+        .route("/sandbox/marketing", post(choose_marketing))
         .route("/sandbox/files", post(add_file))
         .route("/sandbox/files/{id}", get(file))
         .route("/sandbox/read", post(read))
@@ -233,6 +234,7 @@ fn thread(world: &World, number: &str, person: usize) -> Value {
         "messages": messages,
         "earlier": indexes.len().saturating_sub(SHOWN),
         "window_open": world.window_is_open(number, person),
+        "marketing_stopped": thread.is_some_and(|thread| thread.marketing_stopped),
         "typing": thread.is_some_and(|thread| thread.typing_until > world.clock.now()),
     })
 }
@@ -372,6 +374,18 @@ async fn write(State(shared): Shares, Json(body): Json<Value>) -> Result<Json<Va
     }
     let wamid = inbound::write(&shared, &number, &customer, message.clone());
     Ok(Json(json!({ "wamid": wamid })))
+}
+
+async fn choose_marketing(
+    State(shared): Shares,
+    Json(body): Json<Value>,
+) -> Result<StatusCode, Refused> {
+    let (number, customer) = named(&shared, &body)?;
+    let stop = body["stop"]
+        .as_bool()
+        .ok_or_else(|| wrong("`stop` is true or false."))?;
+    inbound::choose_marketing(&shared, &number, &customer, stop);
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn change_number(

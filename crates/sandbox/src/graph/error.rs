@@ -287,6 +287,10 @@ fn known(code: u32) -> Known {
             "User id not supported for this message",
             "This message needs the recipient's phone number.",
         ),
+        131_063 => (
+            "Marketing messages are not taken here",
+            "Marketing templates of this account are taken by the Marketing Messages API only.",
+        ),
         131_064 => (
             "Template classification limit",
             "The account has reached its limit because of template classification.",
@@ -354,6 +358,10 @@ fn known(code: u32) -> Known {
         133_016 => (
             "Account registration limit",
             "Too many registrations and deregistrations in 72 hours.",
+        ),
+        134_100 => (
+            "Only marketing messages are supported",
+            "The Marketing Messages API takes marketing templates only.",
         ),
         135_000 => (
             "Generic user error",

@@ -59,6 +59,53 @@ pub(super) fn change_number(
     wamid
 }
 
+/// The customer stops marketing messages of the number, or takes them again. Source: Meta: webhooks, user_preferences.
+pub(super) fn choose_marketing(
+    shared: &Arc<Shared>,
+    phone_number_id: &str,
+    customer: &Customer,
+    stop: bool,
+) {
+    let mut world = shared.world();
+    let person = world.meet(customer);
+    let shown = Shown::of(&world.persons[person], customer);
+    let number: Arc<str> = phone_number_id.into();
+    world.thread_mut(&number, person).marketing_stopped = stop;
+    let (account, digits) = match world.numbers.get(&number) {
+        Some(found) => (Arc::clone(&found.account), Arc::clone(&found.digits)),
+        None => (Arc::clone(&world.first_account), Arc::clone(&number)),
+    };
+    let words = if stop {
+        "User requested to stop marketing messages"
+    } else {
+        "User requested to resume marketing messages"
+    };
+    let mut preference = json!({
+        "user_id": shown.user_id,
+        "detail": words,
+        "category": "marketing_messages",
+        "value": if stop { "stop" } else { "resume" },
+        "timestamp": world.clock.now() / 1000,
+    });
+    let mut contact = json!({
+        "profile": {"name": world.persons[person].name},
+        "user_id": shown.user_id,
+    });
+    if let Some(phone) = &shown.phone {
+        preference["wa_id"] = phone.as_str().into();
+        contact["wa_id"] = phone.as_str().into();
+    }
+    let value = json!({
+        "messaging_product": "whatsapp",
+        "metadata": {"display_phone_number": &*digits, "phone_number_id": phone_number_id},
+        "contacts": [contact],
+        "user_preferences": [preference],
+    });
+    outbox::push_field(shared, &mut world, &account, "user_preferences", &value);
+    drop(world);
+    shared.bump();
+}
+
 /// What the webhook shows of the customer.
 struct Shown {
     phone: Option<String>,

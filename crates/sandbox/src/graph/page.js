@@ -153,6 +153,7 @@ function drawChat(state) {
   find('avatar').textContent = initial(business?.name);
   find('chat-name').textContent = business?.name ?? 'Business';
   find('chat-about').textContent = `+${business?.digits ?? ''}, you are ${customer.name} (${handle(customer)})`;
+  find('marketing').checked = thread.marketing_stopped;
   find('window-note').hidden = thread.window_open || !state.faults.window;
   find('typing').textContent = thread.typing ? 'The business is typing …' : '';
   const list = find('messages');
@@ -558,6 +559,8 @@ find('file').addEventListener('change', () => {
   if (file) attempt(() => sendFile(file, wanted).finally(() => { input.value = ''; }));
 });
 find('more').addEventListener('click', () => offer('What do you want to send?', KINDS));
+find('marketing').addEventListener('change', ({ target }) => attempt(() =>
+  call('POST', '/sandbox/marketing', { number: view.number, customer: view.customer, stop: target.checked })));
 find('quote-off').addEventListener('click', () => quote(null));
 find('back').addEventListener('click', () => { document.body.dataset.view = 'people'; });
 find('dialog-cancel').addEventListener('click', () => find('dialog').close());

@@ -66,10 +66,11 @@ pub(super) struct Accepted {
     pub(super) message: Option<(usize, End)>,
 }
 
-/// Carries out a call to `/messages` for a number that the token sees.
+/// Carries out a call to `/messages` or `/marketing_messages` (the `edge`) for a number that the token sees.
 pub(super) fn accept(
     shared: &Shared,
     phone_number_id: &str,
+    edge: &str,
     body: &Value,
 ) -> Result<Accepted, GraphError> {
     let mut world = shared.world();
@@ -88,6 +89,7 @@ pub(super) fn accept(
     let person = find_person(world, &recipient);
     check_pace(shared, world, phone_number_id, person)?;
     let template = check_template(world, phone_number_id, body, &recipient)?;
+    check_edge(world, phone_number_id, edge, template.as_deref())?;
     let category = template.unwrap_or(category);
 
     let digits = match &recipient {
@@ -111,7 +113,11 @@ pub(super) fn accept(
         });
     };
     let number: Arc<str> = phone_number_id.into();
-    let end = end(shared, world, &number, person, &recipient, body);
+    let end = if category == "marketing" && world.thread_mut(&number, person).marketing_stopped {
+        End::Fails(GraphError::usual(131_050))
+    } else {
+        end(shared, world, &number, person, &recipient, body)
+    };
     let index = world.add_message(Message {
         wamid,
         number,
@@ -352,6 +358,33 @@ fn check_template(
         return Err(GraphError::usual(131_062));
     }
     Ok(Some(template.category.to_ascii_lowercase()))
+}
+
+/// Marketing templates have an edge of their own, which takes nothing else; an account can be closed to them elsewhere.
+/// Source: Meta: Marketing Messages API; errors 131063 and 134100.
+fn check_edge(
+    world: &World,
+    phone_number_id: &str,
+    edge: &str,
+    category: Option<&str>,
+) -> Result<(), GraphError> {
+    let marketing = category == Some("marketing");
+    if edge == "marketing_messages" {
+        return if marketing {
+            Ok(())
+        } else {
+            Err(GraphError::usual(134_100))
+        };
+    }
+    let elsewhere = world
+        .numbers
+        .get(phone_number_id)
+        .and_then(|number| world.accounts.get(&number.account))
+        .is_some_and(|account| account.marketing_elsewhere);
+    if marketing && elsewhere {
+        return Err(GraphError::usual(131_063));
+    }
+    Ok(())
 }
 
 fn contact(world: &World, recipient: &Recipient, person: Option<usize>) -> Value {

@@ -171,6 +171,7 @@ impl Settings {
             subscribed,
             templates: templates::samples(),
             gone: std::collections::BTreeSet::new(),
+            marketing_elsewhere: false,
         };
         world.accounts.insert(Arc::clone(&account.id), account);
         let number = Number::new(

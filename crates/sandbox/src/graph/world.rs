@@ -104,6 +104,8 @@ pub(super) struct Account {
     pub(super) templates: Vec<Template>,
     /// Names of deleted templates; they cannot be used for 30 days.
     pub(super) gone: BTreeSet<String>,
+    /// Whether marketing templates are taken by `/marketing_messages` only.
+    pub(super) marketing_elsewhere: bool,
 }
 
 pub(super) struct Number {
@@ -162,6 +164,8 @@ pub(super) struct Thread {
     pub(super) received: Vec<usize>,
     pub(super) last_inbound: Option<i64>,
     pub(super) typing_until: i64,
+    /// Whether the customer stopped marketing messages of this number.
+    pub(super) marketing_stopped: bool,
     pub(super) pace: Bucket,
 }
 

@@ -57,6 +57,12 @@ const FIELDS: &[Field] = &[
         "Ids of operators' messages that wait for the customer, the oldest first; send-as-template sends one.",
         "[\"0199f1c2-7d3e-7a41-9c55-2f0e8b1d6a90\"]",
     ),
+    Field::nullable(
+        "marketing_stopped_at",
+        Shape::Time,
+        "Since when the customer wants no marketing messages from the number; null while they take them.",
+        "2026-11-24T04:47:32.010Z",
+    ),
     Field::created_at(),
 ];
 
@@ -112,6 +118,7 @@ fn show(conversation: &Conversation, held: &[Uuid], now: Millis) -> Value {
         "window": { "open": open_until.is_some(), "open_until": open_until },
         "last_inbound_at": conversation.last_inbound_at,
         "held": held,
+        "marketing_stopped_at": conversation.marketing_stopped_at,
         "created_at": conversation.created_at,
     })
 }
@@ -156,6 +163,7 @@ mod tests {
             name: None,
             last_inbound_at: last_inbound_at.map(Millis),
             window_closed_at: None,
+            marketing_stopped_at: None,
             created_at: Millis(0),
         };
         show(&conversation, &[], now)

@@ -117,6 +117,12 @@ const FIELDS: &[Field] = &[
         "What it waits for, where it is not on its way although nothing failed.",
         "",
     ),
+    Field::nullable(
+        "marketing_stopped_at",
+        Shape::Time,
+        "Since when the customer wants no marketing messages from the number; only where a single message is shown.",
+        "2026-11-24T04:47:32.010Z",
+    ),
 ];
 
 const WAITS_FIELDS: &[Field] = &[
@@ -383,6 +389,7 @@ pub(super) fn show(message: &Message) -> Value {
         "journey": null,
         "window": null,
         "waits": null,
+        "marketing_stopped_at": null,
     })
 }
 
@@ -447,8 +454,10 @@ pub(super) async fn one(call: &Call, id: Uuid) -> Outcome {
         .await?
         .ok_or_else(|| Problem::unknown(WHAT))?;
     let mut shown = show_with_journey(&message);
-    if let Some((last_inbound_at, closed_at)) = browse::window_of(&call.app.store, id).await? {
-        let open_until = open_until(last_inbound_at, closed_at, call.app.clock.now());
+    if let Some(standing) = browse::standing_of(&call.app.store, id).await? {
+        let (heard, closed) = (standing.last_inbound_at, standing.window_closed_at);
+        let open_until = open_until(heard, closed, call.app.clock.now());
+        shown["marketing_stopped_at"] = json!(standing.marketing_stopped_at);
         shown["window"] = json!({ "open": open_until.is_some(), "open_until": open_until });
     }
     add_waits(call, &mut [(id, &mut shown)]).await?;

@@ -1,6 +1,7 @@
 //! `waba/phones/{id}/messaging`: how a number speaks outside the 24 hours, and what it shows of SMS and robots.
 
 use serde_json::{Value, json};
+use url::Url;
 
 use super::{
     fields::Mode,
@@ -11,7 +12,7 @@ use super::{
     rules,
 };
 use crate::{
-    registry::{Messaging, OutsideWindow, TemplateRef},
+    registry::{DefaultFiles, MarketingRoute, Messaging, OutsideWindow, TemplateRef},
     store::messaging,
 };
 
@@ -20,6 +21,8 @@ const TAG: &str = "Phone numbers";
 
 const OUTSIDE: &[&str] = &["hold", "template"];
 
+const ROUTES: &[&str] = &["automatic", "messages", "marketing_messages"];
+
 /// What an administrator of the portal may choose: all of it, for it is how the own operators work.
 const PORTAL_FIELDS: &[&str] = &[
     "default_language",
@@ -27,6 +30,9 @@ const PORTAL_FIELDS: &[&str] = &[
     "wrapper_language",
     "outside_window",
     "mirror",
+    "image_link",
+    "video_link",
+    "document_link",
 ];
 
 const FIELDS: &[Field] = &[
@@ -61,6 +67,32 @@ const FIELDS: &[Field] = &[
         Shape::Boolean,
         "Whether operators see in their chat what was sent as an SMS or by a robot.",
         "true",
+    ),
+    Field::defaulted(
+        "marketing_route",
+        Shape::OneOf(ROUTES),
+        "By which of Meta's ways marketing templates go. automatic: as all messages, unless Meta says that the account has to \
+         use the Marketing Messages API (error 131063). messages: always as all messages. marketing_messages: always by that \
+         API, whose terms have to be signed in WhatsApp Manager.",
+        "automatic",
+    ),
+    Field::optional(
+        "image_link",
+        Shape::Address,
+        "Address of the picture for headers of templates where a message brings none along.",
+        "https://example.com/logo.png",
+    ),
+    Field::optional(
+        "video_link",
+        Shape::Address,
+        "The same for videos.",
+        "https://example.com/tour.mp4",
+    ),
+    Field::optional(
+        "document_link",
+        Shape::Address,
+        "The same for documents.",
+        "https://example.com/prices.pdf",
     ),
 ];
 
@@ -99,6 +131,10 @@ fn show(messaging: &Messaging) -> Value {
         "wrapper_language": wrapper.and_then(|wrapper| wrapper.language.as_ref()),
         "outside_window": messaging.outside_window.as_str(),
         "mirror": messaging.mirror,
+        "marketing_route": messaging.marketing_route.as_str(),
+        "image_link": messaging.files.image,
+        "video_link": messaging.files.video,
+        "document_link": messaging.files.document,
     })
 }
 
@@ -109,6 +145,18 @@ fn get(call: &Call) -> Outcome {
         return Err(Problem::unknown(phones::WHAT));
     }
     Ok(show(registry.whole().messaging_of(id)))
+}
+
+/// Where a file of a header lies.
+fn link(value: &Value) -> Result<String, String> {
+    let text = rules::text(2000)(value)?;
+    let good = Url::parse(&text)
+        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    if good {
+        Ok(text)
+    } else {
+        Err("must be an address that begins with https://".to_owned())
+    }
 }
 
 async fn change(call: Call) -> Outcome {
@@ -124,6 +172,14 @@ async fn change(call: Call) -> Outcome {
     let language = fields.optional("wrapper_language", rules::language);
     let outside = fields.with_default("outside_window", "hold".to_owned(), rules::choice(OUTSIDE));
     let mirror = fields.with_default("mirror", true, rules::boolean);
+    let route = fields.with_default(
+        "marketing_route",
+        "automatic".to_owned(),
+        rules::choice(ROUTES),
+    );
+    let image = fields.optional("image_link", link);
+    let video = fields.optional("video_link", link);
+    let document = fields.optional("document_link", link);
     let (old_name, old_language) = before.wrapper.map_or((None, None), |wrapper| {
         (Some(wrapper.name), wrapper.language)
     });
@@ -135,7 +191,26 @@ async fn change(call: Call) -> Outcome {
             .map(|name| TemplateRef { name, language }),
         outside_window: outside.map_or(before.outside_window, |text| OutsideWindow::parse(&text)),
         mirror: mirror.unwrap_or(before.mirror),
+        marketing_route: route.map_or(before.marketing_route, |text| MarketingRoute::parse(&text)),
+        files: DefaultFiles {
+            image: image.unwrap_or(before.files.image),
+            video: video.unwrap_or(before.files.video),
+            document: document.unwrap_or(before.files.document),
+        },
     };
+    for (name, file) in [
+        ("image_link", &changed.files.image),
+        ("video_link", &changed.files.video),
+        ("document_link", &changed.files.document),
+    ] {
+        let refused = file
+            .as_deref()
+            .and_then(|file| Url::parse(file).ok())
+            .and_then(|url| call.app.outgoing.vet(&url).err());
+        if let Some(refused) = refused {
+            fields.error(name, refused.to_string());
+        }
+    }
     if changed.outside_window == OutsideWindow::Template && changed.wrapper.is_none() {
         fields.error(
             "outside_window",
@@ -162,6 +237,8 @@ mod tests {
             }),
             outside_window: OutsideWindow::Template,
             mirror: true,
+            marketing_route: MarketingRoute::Automatic,
+            files: DefaultFiles::default(),
         };
         crate::api::description::assert_described("Messaging", &show(&messaging));
     }

@@ -94,6 +94,11 @@ impl Trail {
         call: &Call,
     ) -> Result<Self, store::Error> {
         let before = shown(operation, call).await;
+        let subject_name = match thing(operation) {
+            // A part of a thing does not say what the thing is called.
+            Some(path) if is_part(operation) => name(operation.path, &look(&path, call).await),
+            _ => name(operation.path, &before),
+        };
         let line = Line {
             id: call.app.ids.next(),
             at: call.app.clock.now(),
@@ -102,7 +107,7 @@ impl Trail {
             action: action(operation),
             subject_kind: word(operation.path).to_owned(),
             subject_id: call.id.clone().unwrap_or_default(),
-            subject_name: name(operation.path, &before),
+            subject_name,
             state: State::Begun.as_str().to_owned(),
             changes: "[]".to_owned(),
             address: call.client.address.to_string(),
@@ -210,15 +215,30 @@ fn name(path: &str, shown: &Value) -> String {
         .to_owned()
 }
 
-/// The thing as the operation that shows it gives it; null where there is none.
+/// The path of the thing that an operation is about.
+fn thing(operation: &Operation) -> Option<String> {
+    let (base, _) = operation.path.split_once("{id}")?;
+    Some(format!("{base}{{id}}"))
+}
+
+/// Whether an operation changes a part of a thing that is shown by itself, such as how a number speaks outside the 24 hours.
+fn is_part(operation: &Operation) -> bool {
+    operation.verb == Verb::Patch && !operation.path.ends_with("{id}")
+}
+
+/// The thing, or the part of it that is changed, as the operation that shows it gives it; null where there is none.
 async fn shown(operation: &Operation, call: &Call) -> Value {
     if subject(operation.path).is_none() || call.id.is_none() {
         return Value::Null;
     }
-    let Some((base, _)) = operation.path.split_once("{id}") else {
-        return Value::Null;
-    };
-    let path = format!("{base}{{id}}");
+    match thing(operation) {
+        Some(_) if is_part(operation) => look(operation.path, call).await,
+        Some(path) => look(&path, call).await,
+        None => Value::Null,
+    }
+}
+
+async fn look(path: &str, call: &Call) -> Value {
     let Some(show) = operations().find(|other| other.verb == Verb::Get && other.path == path)
     else {
         return Value::Null;

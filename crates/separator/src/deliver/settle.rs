@@ -40,6 +40,8 @@ pub(super) struct Settled {
     pub alias: Option<(Uuid, String)>,
     /// The message, where it leaves its lane to wait for its customer.
     pub held: Option<Held>,
+    /// The conversation, where Meta says that its customer wants no marketing messages.
+    pub opted_out: Option<Uuid>,
     /// The status that Meta says its template has, where it refused it for that.
     pub refused: Option<&'static str>,
     /// Whether somebody must be called: a message was given up although nobody refused it.
@@ -56,6 +58,7 @@ impl Settled {
             chat: None,
             alias: None,
             held: None,
+            opted_out: None,
             refused: None,
             alarm: false,
         }
@@ -264,6 +267,9 @@ async fn write(app: &App, started: &[Uuid], settled: &[Settled]) -> Result<(), s
     conversations::set_portal_chats(&mut tx, &unique_chats(chats));
     for (conversation, wa_id) in settled.iter().filter_map(|one| one.alias.clone()) {
         learn_alias(&mut tx, conversation, &wa_id).await?;
+    }
+    for conversation in settled.iter().filter_map(|one| one.opted_out) {
+        conversations::stop_marketing(&mut tx, conversation, now);
     }
     let changes = settled
         .iter()

@@ -15,14 +15,14 @@ use crate::{
     translate::{
         message::Language,
         notes::Note,
-        template::{Template, Unsendable, sendable},
+        template::{self, Template, Unsendable, sendable},
     },
 };
 
 /// The journey's word for a message that begins to wait for its template.
 pub(crate) const WAITS: &str = "waits: the template is not taken";
 
-/// The templates of rows that have not been tried yet.
+/// The templates that rows are made from.
 pub(super) async fn templates_of(
     app: &App,
     phone: &Phone,
@@ -30,7 +30,6 @@ pub(super) async fn templates_of(
 ) -> Result<Vec<Template>, store::Error> {
     let mut names: Vec<String> = rows
         .iter()
-        .filter(|row| row.started_at.is_none())
         .filter_map(|row| match &row.task {
             Task::Template { name, .. } => Some(name.clone()),
             _ => None,
@@ -62,6 +61,16 @@ pub(super) fn unsendable(row: &Claimed, templates: &[Template]) -> Option<Unsend
         return None;
     }
     sendable(templates, name, language, components, file, false).err()
+}
+
+/// Whether a row is made from a marketing template.
+pub(super) fn is_marketing(row: &Claimed, templates: &[Template]) -> bool {
+    let Task::Template { name, language, .. } = &row.task else {
+        return false;
+    };
+    templates.iter().any(|one| {
+        one.name == *name && one.language == *language && one.category == template::MARKETING
+    })
 }
 
 /// The status that Meta tells by refusing a template (Meta: error codes 132015, 132016).

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{hold, work::Work, wrap};
 use crate::{
-    registry::{Phone, Registry},
+    registry::{Messaging, Phone, Registry},
     store::{
         conversations::Conversation,
         held::Held,
@@ -82,6 +82,14 @@ impl Made {
         }
     }
 
+    /// The same, unless it is a marketing template for a customer who wants none.
+    pub(crate) fn wanted(self, conversation: &Conversation) -> Result<Self, Refusal> {
+        match self {
+            Self::Template(filled) => wanted(conversation, filled).map(Self::Template),
+            made @ Self::Interactive(_) => Ok(made),
+        }
+    }
+
     /// The task that sends it.
     pub(crate) fn task(self, confirm: Option<Confirmation>) -> Task {
         match self {
@@ -106,7 +114,8 @@ pub(super) fn reply(
     work.count("code");
     let written = from_bitrix::written(message);
     let outcome = match message.files.len() {
-        0 | 1 => resolve(work, phone, reading, message.files.len() == 1),
+        0 | 1 => resolve(work, phone, reading, message.files.len() == 1)
+            .and_then(|made| made.wanted(conversation)),
         _ => Err(Refusal::ManyFiles),
     };
     let id = work.ids.next();
@@ -205,7 +214,39 @@ pub(crate) fn resolve(
         .map(Vec::as_slice)
         .unwrap_or_default();
     let languages = languages(work.registry, phone);
-    template::resolve(&code, templates, languages, attached).map(Made::Template)
+    let messaging = work.registry.messaging_of(phone.id);
+    with_default_file(messaging, code.file.as_deref(), |file| {
+        let code = Code {
+            file: file.map(str::to_owned),
+            ..code.clone()
+        };
+        template::resolve(&code, templates, languages, attached)
+    })
+    .map(Made::Template)
+}
+
+/// Refuses a marketing template for a customer who wants none.
+pub(crate) fn wanted(conversation: &Conversation, filled: Filled) -> Result<Filled, Refusal> {
+    if filled.category == template::MARKETING && conversation.marketing_stopped_at.is_some() {
+        return Err(Refusal::OptedOut { name: filled.name });
+    }
+    Ok(filled)
+}
+
+/// Makes a message with what the code gives; where the template's header needs a file and none is given, with the one that
+/// the number has for that.
+pub(crate) fn with_default_file(
+    messaging: &Messaging,
+    file: Option<&str>,
+    make: impl Fn(Option<&str>) -> Result<Filled, Refusal>,
+) -> Result<Filled, Refusal> {
+    match make(file) {
+        Err(Refusal::FileMissing { kind }) => match messaging.file(kind) {
+            Some(link) => make(Some(link)),
+            None => Err(Refusal::FileMissing { kind }),
+        },
+        outcome => outcome,
+    }
 }
 
 /// The languages that a number prefers.
@@ -300,5 +341,58 @@ pub(crate) fn refuse(
     MessageError {
         title: note.text(language),
         ..error
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        registry::{DefaultFiles, MarketingRoute, OutsideWindow},
+        translate::template::HeaderKind,
+    };
+
+    fn made(file: Option<&str>) -> Result<Filled, Refusal> {
+        let link = file.ok_or(Refusal::FileMissing {
+            kind: HeaderKind::Gif,
+        })?;
+        Ok(Filled {
+            name: "sale".to_owned(),
+            language: "en".to_owned(),
+            category: "UTILITY".to_owned(),
+            components: Vec::new(),
+            header: None,
+            shown: link.to_owned(),
+        })
+    }
+
+    #[test]
+    fn a_header_whose_file_nobody_gives_takes_the_numbers_own() {
+        let messaging = |video: Option<&str>| Messaging {
+            default_language: None,
+            wrapper: None,
+            outside_window: OutsideWindow::Hold,
+            mirror: true,
+            marketing_route: MarketingRoute::Automatic,
+            files: DefaultFiles {
+                image: Some("https://a.example/logo.png".to_owned()),
+                video: video.map(str::to_owned),
+                document: None,
+            },
+        };
+        let shown = |messaging: &Messaging, file| {
+            with_default_file(messaging, file, made).map(|filled| filled.shown)
+        };
+        let own = "https://a.example/tour.mp4";
+        assert_eq!(shown(&messaging(Some(own)), None), Ok(own.to_owned()));
+        let given = "https://b.example/other.mp4";
+        assert_eq!(
+            shown(&messaging(Some(own)), Some(given)),
+            Ok(given.to_owned())
+        );
+        let missing = Err(Refusal::FileMissing {
+            kind: HeaderKind::Gif,
+        });
+        assert_eq!(shown(&messaging(None), None), missing);
     }
 }

@@ -2,7 +2,8 @@
 
 use uuid::Uuid;
 use whatsapp::webhook::{
-    Callback, ChangeKind, DeliveryStatus, Message, MessageBody, MessagesValue, Status,
+    Callback, ChangeKind, DeliveryStatus, Message, MessageBody, MessagesValue, PreferencesValue,
+    Status,
 };
 
 use super::{
@@ -32,6 +33,9 @@ use crate::{
     },
 };
 
+/// Meta's code of a marketing message to somebody who wants none.
+pub(crate) const MARKETING_STOPPED: i64 = 131_050;
+
 /// Works through a callback: every entry, change, message and status by itself.
 pub(super) fn apply(work: &mut Work<'_>, receipt: &Receipt, callback: &Callback) {
     for bad in &callback.bad {
@@ -44,6 +48,9 @@ pub(super) fn apply(work: &mut Work<'_>, receipt: &Receipt, callback: &Callback)
             }
             ChangeKind::Echoes(value) => {
                 apply_value(work, receipt, &change.entry_id, value, true);
+            }
+            ChangeKind::Preferences(value) => {
+                preferences(work, receipt, &change.entry_id, value);
             }
             ChangeKind::Calls(value) => calls::apply(work, receipt, &change.entry_id, value),
             ChangeKind::Template(_)
@@ -62,26 +69,9 @@ fn apply_value(
     value: &MessagesValue,
     echoes: bool,
 ) {
-    let Some(phone_number_id) = value.phone_number_id.as_deref() else {
-        work.keep(
-            KeptState::NotUnderstood,
-            "the value names no phone number id".to_owned(),
-        );
+    let Some(phone) = number(work, receipt, waba_id, value.phone_number_id.as_deref()) else {
         return;
     };
-    let registry = work.registry;
-    let Some(phone) = registry.phone_by_number_id(phone_number_id) else {
-        work.keep_for(phone_number_id, waba_id);
-        return;
-    };
-    if registry
-        .app_of(phone)
-        .is_none_or(|(_, app)| app.id != receipt.owner)
-    {
-        let why = format!("the number {phone_number_id} belongs to another application");
-        work.keep(KeptState::NotUnderstood, why);
-        return;
-    }
     for message in &value.messages {
         match message {
             Ok(message) if echoes => echo(work, receipt, phone, message),
@@ -102,6 +92,90 @@ fn apply_value(
             .map(|error| error.headline().to_owned())
             .collect::<Vec<_>>();
         work.keep(KeptState::Recorded, why.join("; "));
+    }
+}
+
+/// The number that a value is about, if it is one of the application that the callback came for.
+fn number<'a>(
+    work: &mut Work<'a>,
+    receipt: &Receipt,
+    waba_id: &str,
+    phone_number_id: Option<&str>,
+) -> Option<&'a Phone> {
+    let Some(phone_number_id) = phone_number_id else {
+        work.keep(
+            KeptState::NotUnderstood,
+            "the value names no phone number id".to_owned(),
+        );
+        return None;
+    };
+    let registry = work.registry;
+    let Some(phone) = registry.phone_by_number_id(phone_number_id) else {
+        work.keep_for(phone_number_id, waba_id);
+        return None;
+    };
+    if registry
+        .app_of(phone)
+        .is_none_or(|(_, app)| app.id != receipt.owner)
+    {
+        let why = format!("the number {phone_number_id} belongs to another application");
+        work.keep(KeptState::NotUnderstood, why);
+        return None;
+    }
+    Some(phone)
+}
+
+/// People chose what they want to get from a number (Meta: user_preferences).
+fn preferences(work: &mut Work<'_>, receipt: &Receipt, waba_id: &str, value: &PreferencesValue) {
+    let Some(phone) = number(work, receipt, waba_id, value.phone_number_id.as_deref()) else {
+        return;
+    };
+    work.keep(KeptState::Recorded, "field user_preferences".to_owned());
+    for preference in &value.preferences {
+        let preference = match preference {
+            Ok(preference) => preference,
+            Err(bad) => {
+                work.keep(KeptState::NotUnderstood, bad.why.clone());
+                continue;
+            }
+        };
+        let stopped = match (preference.category.as_str(), preference.value.as_str()) {
+            ("marketing_messages", "stop") => true,
+            ("marketing_messages", "resume" | "signup") => false,
+            _ => continue,
+        };
+        work.count("preference");
+        let person = work.person(
+            phone.account_id,
+            Named {
+                wa_id: preference.wa_id.as_deref(),
+                user_id: preference.user_id.as_deref(),
+                ..Named::default()
+            },
+        );
+        let conversation = work.conversation(phone, person);
+        let at = preference
+            .timestamp
+            .map_or(receipt.received_at, Millis::from_seconds);
+        marketing(work, phone, &conversation, stopped, at);
+    }
+}
+
+/// Remembers whether a customer takes marketing messages, and tells operators where they have a chat.
+fn marketing(
+    work: &mut Work<'_>,
+    phone: &Phone,
+    conversation: &Conversation,
+    stopped: bool,
+    at: Millis,
+) {
+    if work.marketing(conversation, stopped, at) && conversation.im_chat_id.is_some() {
+        let note = if stopped {
+            notes::Note::MarketingStopped
+        } else {
+            notes::Note::MarketingResumed
+        };
+        work.note(conversation.into(), note.markup(work.language(phone)));
     }
 }
 
@@ -537,7 +611,7 @@ fn apply_status(work: &mut Work<'_>, receipt: &Receipt, phone: &Phone, status: &
         work.due.push((Side::Meta, phone.id, facts.conversation));
     }
     match state {
-        Some(State::Failed) if new_fact => failed(work, phone, &facts, status),
+        Some(State::Failed) if new_fact => failed(work, receipt, phone, &facts, status),
         Some(State::Sent | State::Delivered | State::Read) => {
             work.proven.insert(phone.id);
             work.due.push((Side::Portal, phone.id, facts.id));
@@ -579,12 +653,24 @@ fn learn_recipient(work: &mut Work<'_>, phone: &Phone, facts: &Facts, status: &S
     }
 }
 
-fn failed(work: &mut Work<'_>, phone: &Phone, facts: &Facts, status: &Status) {
+fn failed(work: &mut Work<'_>, receipt: &Receipt, phone: &Phone, facts: &Facts, status: &Status) {
     if !matches!(facts.origin.as_str(), "sms" | "robot") {
         // Whoever ordered a message waits for a report in the same place, and for no confirmation.
         work.unconfirmed.push(facts.id);
     }
     let error = status.errors.first();
+    if error.and_then(|error| error.code) == Some(MARKETING_STOPPED) {
+        let conversation = work
+            .known
+            .conversations
+            .values()
+            .find(|one| one.id == facts.conversation)
+            .cloned();
+        if let Some(conversation) = conversation {
+            // The note about the message says it.
+            work.marketing(&conversation, true, receipt.received_at);
+        }
+    }
     let text = notes::failure(
         error.and_then(|error| error.code),
         error.map_or("", |error| error.headline()),

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use bitrix24::events::EventData;
 use uuid::Uuid;
-use whatsapp::webhook::{CallsValue, ChangeKind, MessagesValue, Status};
+use whatsapp::webhook::{CallsValue, ChangeKind, MessagesValue, PreferencesValue, Status};
 
 use super::{
     Parsed,
@@ -169,6 +169,14 @@ impl Questions {
         }
     }
 
+    fn ask_preferences(&mut self, value: &PreferencesValue) {
+        for preference in value.preferences.iter().flatten() {
+            self.aliases
+                .extend(preference.wa_id.as_deref().map(canonical));
+            self.aliases.extend(preference.user_id.clone());
+        }
+    }
+
     /// `bare` is a text that may begin with a template's name.
     fn ask_order(&mut self, asked: Option<Asked<'_>>, bare: Option<&str>) {
         let Some(asked) = asked else {
@@ -254,6 +262,9 @@ impl Known {
                         }
                         if let ChangeKind::Calls(value) = &change.kind {
                             questions.ask_calls(value);
+                        }
+                        if let ChangeKind::Preferences(value) = &change.kind {
+                            questions.ask_preferences(value);
                         }
                     }
                 }

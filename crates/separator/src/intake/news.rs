@@ -102,6 +102,7 @@ pub(super) fn apply(work: &mut Work<'_>, receipt: &Receipt, change: &Change) {
         ChangeKind::Messages(_)
         | ChangeKind::Echoes(_)
         | ChangeKind::Calls(_)
+        | ChangeKind::Preferences(_)
         | ChangeKind::Other => {}
     }
 }

@@ -370,7 +370,7 @@ fn content(
 ) -> Result<Content, Refusal> {
     let text = match body {
         Body::Code(reading) => {
-            let made = codes::resolve(work, phone, reading, false)?;
+            let made = codes::resolve(work, phone, reading, false)?.wanted(conversation)?;
             if let Made::Interactive(filled) = &made
                 && !conversation.takes_everything(work.now)
             {
@@ -404,6 +404,7 @@ fn content(
         approved.map(Vec::as_slice).unwrap_or_default(),
         codes::languages(work.registry, phone),
     )?;
+    let filled = codes::wanted(conversation, filled)?;
     Ok(Content::Made(Box::new(Made::Template(filled))))
 }
 

@@ -285,6 +285,8 @@ impl<'a> Work<'a> {
             last_inbound_at: None,
             heard_at: None,
             window_closed_at: None,
+            marketing_stopped_at: None,
+            marketing_told_at: None,
             created_at: self.now,
         };
         self.conversations.insert((phone.id, person));
@@ -307,6 +309,30 @@ impl<'a> Work<'a> {
         known.window_closed_at = None;
         self.conversations.insert(key);
         self.release(conversation);
+    }
+
+    /// The customer wants no marketing messages from the number, or takes them again, since a moment. Gives whether that is
+    /// new.
+    pub(crate) fn marketing(
+        &mut self,
+        conversation: &Conversation,
+        stopped: bool,
+        at: Millis,
+    ) -> bool {
+        let (key, at) = ((conversation.phone, conversation.person), at.whole_second());
+        let Some(known) = self.known.conversations.get_mut(&key) else {
+            return false;
+        };
+        if known.marketing_told_at.is_some_and(|before| before > at) {
+            return false;
+        }
+        let new = known.marketing_stopped_at.is_some() != stopped;
+        known.marketing_told_at = Some(at);
+        if new {
+            known.marketing_stopped_at = stopped.then_some(at);
+        }
+        self.conversations.insert(key);
+        new
     }
 
     /// Adds a step to the journey of a message.

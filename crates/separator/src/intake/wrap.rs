@@ -34,7 +34,9 @@ pub(super) fn outside(
     let mut rest = Vec::new();
     for part in parts {
         let filled = match (&chosen, &part.task) {
-            (Some(wrapper), Task::Text { body, .. }) => wrapped(work, phone, wrapper, body),
+            (Some(wrapper), Task::Text { body, .. }) => {
+                wrapped(work, phone, conversation, wrapper, body)
+            }
             _ => None,
         };
         match filled {
@@ -50,7 +52,7 @@ pub(super) fn outside(
     }
     // What waits is announced once, by the template that asks the customer to write.
     let announced = chosen.filter(|_| first).is_some_and(|wrapper| {
-        let filled = bare(work, phone, &wrapper);
+        let filled = bare(work, phone, conversation, &wrapper);
         filled.is_some_and(|filled| {
             announce(work, phone, conversation, filled);
             true
@@ -62,25 +64,39 @@ pub(super) fn outside(
 }
 
 /// The text as the value of the chosen template, where that takes just one and the text fits.
-fn wrapped(work: &Work<'_>, phone: &Phone, wrapper: &TemplateRef, text: &str) -> Option<Filled> {
+fn wrapped(
+    work: &Work<'_>,
+    phone: &Phone,
+    conversation: &Conversation,
+    wrapper: &TemplateRef,
+    text: &str,
+) -> Option<Filled> {
     let values = vec![text.to_owned()];
-    filled(work, phone, wrapper, values)
+    filled(work, phone, conversation, wrapper, values)
 }
 
 /// The chosen template by itself, where it takes no value.
-fn bare(work: &Work<'_>, phone: &Phone, wrapper: &TemplateRef) -> Option<Filled> {
-    filled(work, phone, wrapper, Vec::new())
+fn bare(
+    work: &Work<'_>,
+    phone: &Phone,
+    conversation: &Conversation,
+    wrapper: &TemplateRef,
+) -> Option<Filled> {
+    filled(work, phone, conversation, wrapper, Vec::new())
 }
 
 fn filled(
     work: &Work<'_>,
     phone: &Phone,
+    conversation: &Conversation,
     wrapper: &TemplateRef,
     values: Vec<String>,
 ) -> Option<Filled> {
     let languages = codes::languages(work.registry, phone);
     let templates = work.known.approved.get(&phone.id)?;
-    match fill(wrapper, values, templates, languages) {
+    let filled = fill(wrapper, values, templates, languages)
+        .and_then(|filled| codes::wanted(conversation, filled));
+    match filled {
         Ok(filled) => Some(filled),
         Err(refusal) => {
             tracing::debug!(

@@ -15,8 +15,9 @@ use tokio::time::Instant;
 /// A commit of more receipts than this is one of a crowd.
 const CROWD: usize = 8;
 /// A callback that comes this soon after the last commit waited for it.
-const AT_ONCE: Duration = Duration::from_micros(500);
-/// So many of them in a row say that whoever sends waits for us.
+const AT_ONCE: Duration = Duration::from_millis(1);
+/// So many of them in a row say that whoever sends waits for us. A late one takes half of what was counted: what works
+/// behind the doors makes callbacks late, and would otherwise hide that they wait.
 const IN_A_ROW: u32 = 8;
 /// How long after a commit it is believed, without another sign, that the doors are pressed.
 const BELIEVED: Duration = Duration::from_millis(5);
@@ -25,7 +26,7 @@ const COMMITTING: u64 = u64::MAX;
 /// Doors that are pressed for longer than this share the time evenly: by then a million callbacks may be on disk.
 const BURST: Duration = Duration::from_secs(30);
 /// Until then the doors have this many times what each of the others takes.
-const PRECEDENCE: u32 = 24;
+const PRECEDENCE: u32 = 100;
 
 /// Told by the committer, asked by all who work behind the doors.
 #[derive(Debug)]
@@ -101,7 +102,11 @@ impl Arrivals {
         let at_once = self
             .committed
             .is_some_and(|committed| now.duration_since(committed) < AT_ONCE);
-        self.in_a_row = if at_once { self.in_a_row + 1 } else { 0 };
+        self.in_a_row = if at_once {
+            (self.in_a_row + 1).min(2 * IN_A_ROW)
+        } else {
+            self.in_a_row / 2
+        };
         if count > CROWD || self.in_a_row >= IN_A_ROW {
             pressure.press(now);
         }
@@ -164,6 +169,30 @@ mod tests {
         assert!(pressure.rest_after(WORKED, LONGEST, now).is_some());
         arrivals.committed(now, &pressure);
         assert!(pressure.rest_after(WORKED, LONGEST, now).is_some());
+        now += BELIEVED;
+        assert_eq!(pressure.rest_after(WORKED, LONGEST, now), None);
+    }
+
+    #[test]
+    fn one_late_callback_among_many_does_not_hide_that_the_others_wait() {
+        let pressure = Pressure::new();
+        let mut arrivals = Arrivals::default();
+        let mut now = pressure.origin + Duration::from_secs(1);
+        for number in 1..=100 {
+            let late = number % 20 == 0;
+            now += Duration::from_micros(if late { 4000 } else { 200 });
+            arrivals.came(1, now, &pressure);
+            arrivals.committed(now, &pressure);
+            if number > 20 {
+                assert!(pressure.rest_after(WORKED, LONGEST, now).is_some());
+            }
+        }
+        // Callbacks that come as they like, four milliseconds apart, press nobody.
+        for _ in 0..20 {
+            now += Duration::from_millis(4);
+            arrivals.came(1, now, &pressure);
+            arrivals.committed(now, &pressure);
+        }
         now += BELIEVED;
         assert_eq!(pressure.rest_after(WORKED, LONGEST, now), None);
     }

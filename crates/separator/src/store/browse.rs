@@ -269,24 +269,33 @@ pub async fn message(store: &Store, reach: &Reach, id: Uuid) -> Result<Option<Me
     row.as_ref().map(message_row).transpose()
 }
 
-/// What tells until when the customer of a message may be written to freely: their last message, and when Meta said that
-/// only templates are taken. For a message that was found within somebody's reach.
-pub async fn window_of(
-    store: &Store,
-    message: Uuid,
-) -> Result<Option<(Option<Millis>, Option<Millis>)>, Error> {
+/// What is known of the conversation of a message.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing {
+    /// The last message of the customer.
+    pub last_inbound_at: Option<Millis>,
+    /// When Meta said that only templates are taken.
+    pub window_closed_at: Option<Millis>,
+    /// Since when the customer wants no marketing messages.
+    pub marketing_stopped_at: Option<Millis>,
+}
+
+/// What is known of the conversation of a message that was found within somebody's reach.
+pub async fn standing_of(store: &Store, message: Uuid) -> Result<Option<Standing>, Error> {
     let row = store
         .fetch_optional(
-            "SELECT c.last_inbound_at, c.window_closed_at FROM messages m \
+            "SELECT c.last_inbound_at, c.window_closed_at, c.marketing_stopped_at FROM messages m \
              JOIN conversations c ON c.id = m.conversation_id WHERE m.id = $1",
             &[message.into()],
         )
         .await?;
     row.map(|row| {
-        Ok((
-            row.maybe_number("last_inbound_at")?.map(Millis),
-            row.maybe_number("window_closed_at")?.map(Millis),
-        ))
+        let time = |column| row.maybe_number(column).map(|at| at.map(Millis));
+        Ok(Standing {
+            last_inbound_at: time("last_inbound_at")?,
+            window_closed_at: time("window_closed_at")?,
+            marketing_stopped_at: time("marketing_stopped_at")?,
+        })
     })
     .transpose()
 }
@@ -308,6 +317,8 @@ pub struct Conversation {
     pub last_inbound_at: Option<Millis>,
     /// When Meta said that only templates are taken.
     pub window_closed_at: Option<Millis>,
+    /// Since when the customer wants no marketing messages.
+    pub marketing_stopped_at: Option<Millis>,
     /// When it began.
     pub created_at: Millis,
 }
@@ -324,7 +335,7 @@ pub async fn conversations(
     reach.phones(&mut conditions, "conversations.phone_id");
     let (sql, cells) = conditions.page(
         "SELECT conversations.id, conversations.last_inbound_at, conversations.window_closed_at, \
-         conversations.created_at, persons.wa_id, \
+         conversations.marketing_stopped_at, conversations.created_at, persons.wa_id, \
          persons.user_id, persons.username, persons.name FROM conversations \
          LEFT JOIN persons ON persons.id = conversations.person_id",
         "conversations.id",
@@ -341,6 +352,7 @@ pub async fn conversations(
                 name: row.maybe_text("name")?,
                 last_inbound_at: row.maybe_number("last_inbound_at")?.map(Millis),
                 window_closed_at: row.maybe_number("window_closed_at")?.map(Millis),
+                marketing_stopped_at: row.maybe_number("marketing_stopped_at")?.map(Millis),
                 created_at: Millis(row.number("created_at")?),
             })
         })

@@ -263,12 +263,16 @@ pub struct Conversation {
     pub heard_at: Option<Millis>,
     /// When Meta said that the 24 hours are over; nothing once the customer has written again.
     pub window_closed_at: Option<Millis>,
+    /// Since when the customer wants no marketing messages from the number; nothing while they take them.
+    pub marketing_stopped_at: Option<Millis>,
+    /// When what was last told of that was so.
+    pub marketing_told_at: Option<Millis>,
     /// When it began.
     pub created_at: Millis,
 }
 
 const CONVERSATION: &str = "SELECT id, phone_id, person_id, chat_ref, im_chat_id, last_inbound_at, heard_at, \
-                            window_closed_at, created_at FROM conversations";
+                            window_closed_at, marketing_stopped_at, marketing_told_at, created_at FROM conversations";
 
 /// For so long after a customer's message everything may be sent, afterwards only templates (Meta: customer service
 /// windows).
@@ -305,6 +309,15 @@ pub fn close_window(tx: &mut Transaction, conversation: Uuid, at: Millis) {
     );
 }
 
+/// Meta said that the customer of a conversation takes no marketing messages from the number.
+pub fn stop_marketing(tx: &mut Transaction, conversation: Uuid, at: Millis) {
+    tx.write(
+        "UPDATE conversations SET marketing_stopped_at = COALESCE(marketing_stopped_at, $1), marketing_told_at = $1 \
+         WHERE id = $2 AND COALESCE(marketing_told_at, 0) <= $1",
+        &[at.whole_second().0.into(), conversation.into()],
+    );
+}
+
 fn read_conversation(row: &Row) -> Result<Conversation, Error> {
     Ok(Conversation {
         id: row.id("id")?,
@@ -315,6 +328,8 @@ fn read_conversation(row: &Row) -> Result<Conversation, Error> {
         last_inbound_at: row.maybe_number("last_inbound_at")?.map(Millis),
         heard_at: row.maybe_number("heard_at")?.map(Millis),
         window_closed_at: row.maybe_number("window_closed_at")?.map(Millis),
+        marketing_stopped_at: row.maybe_number("marketing_stopped_at")?.map(Millis),
+        marketing_told_at: row.maybe_number("marketing_told_at")?.map(Millis),
         created_at: Millis(row.number("created_at")?),
     })
 }
@@ -363,18 +378,26 @@ pub fn save(tx: &mut Transaction, conversations: Vec<Conversation>) {
                 conversation.last_inbound_at.map(|at| at.0).into(),
                 conversation.heard_at.map(|at| at.0).into(),
                 conversation.window_closed_at.map(|at| at.0).into(),
+                conversation.marketing_stopped_at.map(|at| at.0).into(),
+                conversation.marketing_told_at.map(|at| at.0).into(),
                 conversation.created_at.0.into(),
             ]
         })
         .collect();
     tx.write_rows(
         "INSERT INTO conversations (id, phone_id, person_id, chat_ref, im_chat_id, last_inbound_at, heard_at, \
-         window_closed_at, created_at) VALUES",
+         window_closed_at, marketing_stopped_at, marketing_told_at, created_at) VALUES",
         rows,
         "ON CONFLICT (id) DO UPDATE SET im_chat_id = COALESCE(excluded.im_chat_id, conversations.im_chat_id), \
          last_inbound_at = COALESCE(excluded.last_inbound_at, conversations.last_inbound_at), \
          heard_at = COALESCE(excluded.heard_at, conversations.heard_at), \
-         window_closed_at = excluded.window_closed_at",
+         window_closed_at = excluded.window_closed_at, \
+         marketing_stopped_at = CASE WHEN COALESCE(excluded.marketing_told_at, 0) >= \
+         COALESCE(conversations.marketing_told_at, 0) THEN excluded.marketing_stopped_at \
+         ELSE conversations.marketing_stopped_at END, \
+         marketing_told_at = CASE WHEN COALESCE(excluded.marketing_told_at, 0) >= \
+         COALESCE(conversations.marketing_told_at, 0) THEN excluded.marketing_told_at \
+         ELSE conversations.marketing_told_at END",
     );
 }
 

@@ -387,6 +387,8 @@ pub struct Claimed {
     pub conversation: Option<Peer>,
     /// The file that goes with it.
     pub media: Option<ClaimedMedia>,
+    /// Whether it is made from a template that the catalogue calls marketing; filled in before it is sent.
+    pub marketing: bool,
 }
 
 /// Whom a conversation is with, and under which ids the portal knows it.
@@ -410,6 +412,8 @@ pub struct Peer {
     pub user_id: Option<String>,
     /// Username without `@`.
     pub username: Option<String>,
+    /// Whether they want no marketing messages from the number.
+    pub marketing_stopped: bool,
 }
 
 /// The file of a row.
@@ -504,7 +508,7 @@ pub async fn heads(
     let sql = format!(
         "SELECT o.id, o.lane, o.side, o.seq, o.phone_id, o.message_id, o.created_at, o.attempts, o.started_at, \
          o.payload, m.state AS message_state, m.wamid, m.origin, m.im_message_id, c.id AS conversation_id, c.chat_ref, \
-         c.im_chat_id, c.session_id, COALESCE(c.user_ref, p.user_ref) AS user_ref, p.name, p.wa_id, p.user_id, \
+         c.im_chat_id, c.session_id, c.marketing_stopped_at, COALESCE(c.user_ref, p.user_ref) AS user_ref, p.name, p.wa_id, p.user_id, \
          p.username, d.id AS media_id, d.state AS media_state, d.error AS media_error, \
          d.name AS media_name, d.mime_type, d.size, d.remote_id \
          FROM lanes l \
@@ -546,6 +550,7 @@ fn read_claimed(row: &Row) -> Result<Claimed, Error> {
             wa_id: row.maybe_text("wa_id")?,
             user_id: row.maybe_text("user_id")?,
             username: row.maybe_text("username")?,
+            marketing_stopped: row.maybe_number("marketing_stopped_at")?.is_some(),
         }),
     };
     let media = match row.maybe_id("media_id")? {
@@ -577,6 +582,7 @@ fn read_claimed(row: &Row) -> Result<Claimed, Error> {
         im_message_id: row.maybe_number("im_message_id")?,
         conversation,
         media,
+        marketing: false,
     })
 }
 

@@ -19,6 +19,9 @@ pub use self::{
     fill::{Place, acceptable, fill_in_order, resolve, value_places},
 };
 
+/// Meta's category of templates that advertise.
+pub const MARKETING: &str = "MARKETING";
+
 /// Longest text of a header with its values, in characters (Meta: template components).
 pub const MAX_HEADER: usize = 60;
 /// Longest body with its values, in characters (Meta: template components; error 132005).

@@ -123,7 +123,7 @@ impl Customer {
     }
 
     /// The conversation with the customer, where there is one.
-    async fn conversation(
+    pub(super) async fn conversation(
         &self,
         store: &Store,
         phone: &Phone,
@@ -164,6 +164,12 @@ pub(super) const CONVERSATION: Described = Described {
             Shape::Whole,
             "How many operators' messages wait for the customer.",
             "0",
+        ),
+        Field::nullable(
+            "marketing_stopped_at",
+            Shape::Time,
+            "Since when the customer wants no marketing messages from the number; null while they take them.",
+            "2026-11-24T04:47:32.010Z",
         ),
         Field::read(
             "messages",
@@ -245,7 +251,12 @@ async fn show(call: Call) -> Outcome {
     let customer = Customer::of(&call, key.as_deref().unwrap_or_default(), phone.id)?;
     let Some((person, conversation)) = customer.conversation(&call.app.store, phone).await? else {
         let window = json!({ "open": false, "open_until": null });
-        return Ok(json!({ "window": window, "held": 0, "messages": [] }));
+        return Ok(json!({
+            "window": window,
+            "held": 0,
+            "marketing_stopped_at": null,
+            "messages": [],
+        }));
     };
     let now = call.app.clock.now();
     let open_until = open_until(&conversation, now);
@@ -267,6 +278,7 @@ async fn show(call: Call) -> Outcome {
     Ok(json!({
         "window": { "open": open_until.is_some(), "open_until": open_until },
         "held": waiting.len(),
+        "marketing_stopped_at": conversation.marketing_stopped_at,
         "messages": shown,
     }))
 }

@@ -16,7 +16,7 @@ use crate::{
         rules,
     },
     compose,
-    intake::codes::Made,
+    intake::codes::{self, Made},
     registry::Phone,
     store::{
         self,
@@ -149,8 +149,16 @@ async fn send(call: Call) -> Outcome {
         (Some(template), _) => {
             let stored = stored_template(&call, phone, template).await?;
             let template = read_template(&stored);
-            template::fill_in_order(&template, &values, file.as_deref(), location.as_deref())
-                .map(Made::Template)
+            let whole = registry.whole();
+            let messaging = whole.messaging_of(phone.id);
+            let known = customer.conversation(&call.app.store, phone).await?;
+            let filled = codes::with_default_file(messaging, file.as_deref(), |file| {
+                template::fill_in_order(&template, &values, file, location.as_deref())
+            });
+            filled.map(Made::Template).and_then(|made| match &known {
+                Some((_, conversation)) => made.wanted(conversation),
+                None => Ok(made),
+            })
         }
         (None, message) => {
             let stored = stored_message(&call, phone, message.unwrap_or_default()).await?;
@@ -208,7 +216,9 @@ fn refused(call: &Call, refusal: Refusal) -> Problem {
             "file"
         }
         Refusal::LocationMissing => "location",
-        Refusal::NotApproved { .. } | Refusal::Beyond { .. } => "template",
+        Refusal::NotApproved { .. } | Refusal::Beyond { .. } | Refusal::OptedOut { .. } => {
+            "template"
+        }
         Refusal::InteractiveClosed { .. } => "interactive",
         _ => "values",
     };

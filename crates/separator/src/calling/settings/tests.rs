@@ -2,9 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use whatsapp::client::SipServer;
+use whatsapp::{ApiError, Error, client::SipServer};
 
 use super::*;
+use crate::translate::message::Language;
 
 const APP: &str = "730100";
 

@@ -66,6 +66,7 @@ fn row(message: &NewMessage, last: bool) -> Claimed {
         im_message_id: None,
         conversation: None,
         media: None,
+        marketing: false,
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
     app::App,
     deliver::{outcome, settle::Settled, template_hold, window},
     identifiers::Ids,
+    intake::from_meta,
     store::{
         lanes::{Claimed, Ending, NewTask, Priority, Side, Task},
         messages::{MessageError, State},
@@ -217,6 +218,15 @@ fn refused(
     .with_note(app, note)
 }
 
+/// Somebody who wants no marketing messages gets none: Meta is not asked.
+pub(super) fn opted_out(app: &App, row: Claimed, now: Millis) -> Settled {
+    let code = from_meta::MARKETING_STOPPED;
+    let title = "The customer stopped marketing messages; nothing was sent";
+    let text = notes::failure(Some(code), title, None, language(app, &row));
+    let code = code.to_string();
+    refused(app, row, title, &code, title, None, notes::wrap(&text), now)
+}
+
 /// The number goes on: what was shown about it is taken back.
 async fn resume(app: &Arc<App>, phone: Uuid) {
     let registry = app.directory.snapshot();
@@ -331,7 +341,9 @@ async fn meta_error(
             let details = api.and_then(|api| api.details.clone());
             let text = notes::failure(code, title, details.as_deref(), language(app, &row));
             let shown = code.map_or_else(String::new, |code| code.to_string());
-            refused(
+            let conversation = row.conversation.as_ref().map(|peer| peer.id);
+            let opted_out = conversation.filter(|_| code == Some(from_meta::MARKETING_STOPPED));
+            let mut settled = refused(
                 app,
                 row,
                 &why,
@@ -340,7 +352,9 @@ async fn meta_error(
                 details,
                 notes::wrap(&text),
                 now,
-            )
+            );
+            settled.opted_out = opted_out;
+            settled
         }
     }
 }

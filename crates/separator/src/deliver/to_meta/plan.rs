@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     Limits, Wait,
-    judge::{confirmation, language},
+    judge::{confirmation, language, opted_out},
 };
 use crate::{
     app::App,
@@ -42,7 +42,12 @@ pub(super) async fn claim(
     let (rows, mut held) = without_held(app, rows).await?;
     let templates = template_hold::templates_of(app, phone, &rows).await?;
     let mut kept = Vec::with_capacity(rows.len());
-    for row in rows {
+    for mut row in rows {
+        row.marketing = template_hold::is_marketing(&row, &templates);
+        if unwanted(&row) {
+            held.push(opted_out(app, row, now));
+            continue;
+        }
         match template_hold::unsendable(&row, &templates) {
             Some(why) if row.message.is_some() => {
                 let language = language(app, &row);
@@ -54,6 +59,12 @@ pub(super) async fn claim(
     // What left its lane made room for more that is due.
     let next_due = if held.is_empty() { next_due } else { Some(now) };
     Ok((kept, held, next_due))
+}
+
+/// Whether it is a marketing message, not tried yet, to somebody who wants none.
+fn unwanted(row: &Claimed) -> bool {
+    let stopped = row.conversation.as_ref();
+    row.marketing && row.started_at.is_none() && stopped.is_some_and(|peer| peer.marketing_stopped)
 }
 
 /// A send whose answer was lost, and of which a status told that only templates are taken: it waits elsewhere.

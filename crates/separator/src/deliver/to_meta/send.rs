@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use whatsapp::{
-    client::Sent,
+    client::{Credentials, Sent},
     media::MediaKind,
     send::{MediaSource, Outgoing, OutgoingMessage, Phone as WhatsAppNumber, Recipient, UserId},
 };
@@ -15,7 +15,7 @@ use crate::{
     intake::callback_data,
     lease::Lease,
     media::{self, UploadError},
-    registry::Phone,
+    registry::{MarketingRoute, Phone},
     store::{
         self,
         lanes::{Claimed, Task},
@@ -25,6 +25,9 @@ use crate::{
         notes::{FileTrouble, Note},
     },
 };
+
+/// Meta's code of an account whose marketing templates have a way of their own.
+const OTHER_WAY: i64 = 131_063;
 
 /// Why a message was not sent.
 #[derive(Debug, thiserror::Error)]
@@ -67,10 +70,44 @@ async fn try_send(
         content,
     };
     let kind = message.content.kind();
-    let sent = account::client(app)
-        .send(&credentials, &phone.phone_number_id, &message)
-        .await?;
+    let sent = by_its_way(app, phone, row, &credentials, &message).await?;
     Ok((sent, kind))
+}
+
+/// Sends by the way that Meta has for it: marketing templates may have one of their own.
+async fn by_its_way(
+    app: &App,
+    phone: &Phone,
+    row: &Claimed,
+    credentials: &Credentials,
+    message: &OutgoingMessage,
+) -> Result<Sent, whatsapp::Error> {
+    let client = account::client(app);
+    let number = phone.phone_number_id.as_str();
+    let registry = app.directory.snapshot();
+    let asked = &app.dispatcher.marketing;
+    let route = match registry.messaging_of(phone.id).marketing_route {
+        MarketingRoute::Automatic if asked.is_asked_for(phone.account_id) => {
+            MarketingRoute::MarketingMessages
+        }
+        route => route,
+    };
+    if row.marketing && route == MarketingRoute::MarketingMessages {
+        return client.send_marketing(credentials, number, message).await;
+    }
+    match client.send(credentials, number, message).await {
+        // Nothing was sent: Meta takes this account's marketing templates by the other way only.
+        Err(error)
+            if row.marketing
+                && route == MarketingRoute::Automatic
+                && error.api().and_then(|api| api.code) == Some(OTHER_WAY) =>
+        {
+            let sent = client.send_marketing(credentials, number, message).await?;
+            asked.ask_for(phone.account_id);
+            Ok(sent)
+        }
+        outcome => outcome,
+    }
 }
 
 /// By phone where it is known, else by user id, which must never stand in `to`.
