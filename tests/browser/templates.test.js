@@ -332,7 +332,9 @@ describe("the editors of messages", () => {
         if (width === 1440) {
           for (const scheme of ["light", "dark"]) {
             await page.emulateMedia({ colorScheme: scheme });
+            await page.reload();
             await settled(page);
+            await page.getByRole("heading", { level: 1 }).first().waitFor();
             assert.deepEqual(await findings(page), [], `${path}, ${scheme}`);
             await picture(page, `editor-${name}-${scheme}-1440`);
           }
