@@ -45,7 +45,7 @@ const BATCH_BYTES: i64 = 2 * 1024 * 1024;
 /// How often the store is looked at without being told to.
 const POLL: Duration = Duration::from_secs(2);
 /// The longest that intake makes way for doors that are pressed.
-const LONGEST_REST: Duration = Duration::from_secs(2);
+const LONGEST_REST: Duration = Duration::from_millis(300);
 
 /// Wakes intake, and holds it while numbers are entered.
 #[derive(Debug, Clone, Default)]

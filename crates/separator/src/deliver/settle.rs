@@ -142,7 +142,7 @@ pub(super) struct NotWritten(String);
 const GROUP: usize = 256;
 
 /// The longest that the ledger makes way for doors that are pressed.
-const LONGEST_REST: Duration = Duration::from_secs(1);
+const LONGEST_REST: Duration = Duration::from_millis(100);
 
 /// Records that tries begin. From then on their outcome is unknown until they are settled, also after a crash.
 pub(super) async fn mark_started(app: &App, rows: Vec<Uuid>) -> Result<(), NotWritten> {

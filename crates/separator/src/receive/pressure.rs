@@ -26,7 +26,7 @@ const COMMITTING: u64 = u64::MAX;
 /// Doors that are pressed for longer than this share the time evenly: by then a million callbacks may be on disk.
 const BURST: Duration = Duration::from_secs(30);
 /// Until then the doors have this many times what each of the others takes.
-const PRECEDENCE: u32 = 100;
+const PRECEDENCE: u32 = 24;
 
 /// Told by the committer, asked by all who work behind the doors.
 #[derive(Debug)]
