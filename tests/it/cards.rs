@@ -7,6 +7,7 @@ use sandbox::{
 use serde_json::{Value, json};
 
 use crate::{
+    codes,
     frames::Page,
     world::{ACCESS_TOKEN, Api, CLIENT_ID, CLIENT_SECRET, PATIENCE, World, lena},
 };
@@ -252,6 +253,36 @@ async fn a_card_sends_a_template_with_the_employees_rights_and_shows_what_became
         problem.to_string().contains("no marketing messages"),
         "{problem:#}"
     );
+
+    // A header's file that nobody gives is the number's own, where it has one.
+    let invoice = template(&page.api, &number, "invoice").await;
+    assert_eq!(invoice["has_file"], false);
+    let asked =
+        json!({ "number": number, "recipient": key, "template": invoice["id"], "values": ["A-1"] });
+    let (status, problem) = page
+        .api
+        .call("POST", "frames/messages", Some(asked.clone()))
+        .await;
+    assert_eq!(
+        (status, &problem["errors"][0]["field"]),
+        (422, &json!("file"))
+    );
+    let own = format!("{}/a+b.pdf", codes::outside().await);
+    world
+        .api
+        .patch(
+            &format!("waba/phones/{number}/messaging"),
+            json!({ "document_link": own }),
+        )
+        .await;
+    assert_eq!(
+        template(&page.api, &number, "invoice").await["has_file"],
+        true
+    );
+    page.api.create("frames/messages", asked).await;
+    let received = world.customer_receives(&lena(), 3).await;
+    let header = &received[2].body["template"]["components"][0]["parameters"][0];
+    assert_eq!(header["document"]["filename"], "a+b.pdf", "{header:#}");
 
     // Meta says later that the customer has no WhatsApp: the page says so in a sentence.
     world

@@ -27,7 +27,7 @@ use crate::{
     compose::To,
     person::dialled,
     portal::employee,
-    registry::{Instance, Phone},
+    registry::{Instance, Messaging, Phone},
     store::{
         self, conversations,
         templates::{self, Filter, Template as Stored},
@@ -35,7 +35,7 @@ use crate::{
     translate::{
         message::Language,
         notes::Words,
-        template::{self, Header, Template},
+        template::{self, Header, HeaderKind, Template},
     },
     users::frame::Person,
 };
@@ -131,6 +131,12 @@ const TEMPLATE_FIELDS: &[Field] = &[
         Shape::Text,
         "The file that its header needs: image, video, gif or document.",
         "image",
+    ),
+    Field::read(
+        "has_file",
+        Shape::Boolean,
+        "Whether the number has such a file of its own, which is taken where none is given.",
+        "false",
     ),
     Field::read(
         "location",
@@ -614,7 +620,12 @@ async fn list_templates(call: Call) -> Outcome {
         ..Filter::default()
     };
     let rows = templates::list(&call.app.store, &filter, page.window()).await?;
-    Ok(page.of_rows(rows, |template| template.id, show_template))
+    let messaging = registry.whole().messaging_of(phone.id);
+    Ok(page.of_rows(
+        rows,
+        |template| template.id,
+        |template| show_template(template, messaging),
+    ))
 }
 
 async fn list_interactive(call: Call) -> Outcome {
@@ -643,14 +654,14 @@ fn read_template(stored: &Stored) -> Template {
     )
 }
 
-fn show_template(stored: &Stored) -> Value {
+fn show_template(stored: &Stored, messaging: &Messaging) -> Value {
     let read = read_template(stored);
     let values: Vec<Value> = template::value_places(&read)
         .into_iter()
         .map(|place| json!({ "part": place.part, "mark": place.mark, "button": place.button }))
         .collect();
     let file = match &read.header {
-        Some(Header::Media(kind)) => Some(kind.as_str()),
+        Some(Header::Media(kind)) => Some(*kind),
         _ => None,
     };
     json!({
@@ -659,7 +670,8 @@ fn show_template(stored: &Stored) -> Value {
         "language": stored.language,
         "category": stored.category,
         "components": stored.components,
-        "file": file,
+        "file": file.map(HeaderKind::as_str),
+        "has_file": file.is_some_and(|kind| messaging.file(kind).is_some()),
         "location": read.header == Some(Header::Location),
         "values": values,
         "beyond": read.beyond,

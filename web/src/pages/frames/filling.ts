@@ -50,7 +50,7 @@ export function filled(template: FrameTemplate, values: readonly string[]): Temp
 
 /** Whether everything is entered that the template needs. */
 export function complete(template: FrameTemplate, filling: Filling): boolean {
-  return filling.values.every((value) => value.trim() !== "") && (template.file === null || filling.file.trim() !== "") && (!template.location || filling.location.trim() !== "");
+  return filling.values.every((value) => value.trim() !== "") && (template.file === null || template.has_file || filling.file.trim() !== "") && (!template.location || filling.location.trim() !== "");
 }
 
 /** What can be chosen on a card: a template, or a stored interactive message, which is filled in like one. */
@@ -73,6 +73,7 @@ export function asTemplate(message: InteractiveMessage, kind: string, asks: stri
       { type: "BUTTONS", buttons },
     ],
     file: null,
+    has_file: false,
     location: false,
     values: message.places.map((mark) => ({ part: "body", mark, button: null })),
     beyond: null,

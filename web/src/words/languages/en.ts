@@ -1129,6 +1129,7 @@ const en = {
     failed: "It was not delivered",
     file: (kind: string) => `Address of the ${kind} at the top`,
     fileHelp: "A public address; the file is fetched and checked before anything is sent.",
+    fileOfNumber: "Left empty, the file that the number has for this goes out. Otherwise a public address.",
     headerValue: (mark: string) => `Value for ${mark} in the heading`,
     heading: "WhatsApp",
     held: (count: number) => `${many(count, "message waits", "messages wait")} for the customer to write.`,
