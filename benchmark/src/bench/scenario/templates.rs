@@ -161,18 +161,21 @@ async fn broadcast(bench: &Bench) -> anyhow::Result<Vec<Row>> {
             Bound::AtMost(0.0),
         ),
         row(
+            // How Meta counts is not documented. Product and stand-in have a bucket of one second: what was not used
+            // in one may follow in the next.
             "  most in one second, the burst at the start left out".to_owned(),
             "",
             vec![watched.most],
-            Bound::AtMost(THROUGHPUT * 1.05),
+            Bound::AtMost(2.0 * THROUGHPUT),
         ),
         row(
+            // They wait their turn behind what was due before, so the broadcast's end is theirs.
             format!(
-                "  {to_one} of them to one customer: the last against the pair limit's own {own_of_one:.0} s"
+                "  {to_one} of them to one customer ({own_of_one:.0} s at best): the last of these"
             ),
-            "",
-            vec![watched.one / own_of_one],
-            Bound::AtMost(bench.either(1.05, 2.0)),
+            "s",
+            vec![watched.one],
+            Bound::AtMost(own.max(own_of_one) * 1.05),
         ),
     ];
     if sent != total as u64 {
