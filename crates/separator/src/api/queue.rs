@@ -1,6 +1,7 @@
 //! `queue`: what waits, where, and since when; and what was given up.
 
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{
     fields,
@@ -11,7 +12,7 @@ use super::{
     rules,
 };
 use crate::{
-    registry::{InstanceState, Registry},
+    registry::{Instance, InstanceState, Registry},
     store::{
         browse::{self, DeadLetter, Depth, Destination, Window},
         lanes::Side,
@@ -78,11 +79,17 @@ const BACKLOG_FIELDS: &[Field] = &[
 ];
 
 const DESTINATION_FIELDS: &[Field] = &[
-    Field::read(
+    Field::nullable(
         "phone",
         Shape::Id,
         "The business number.",
         "0199f1c2-3333-7a41-9c55-2f0e8b1d6a90",
+    ),
+    Field::nullable(
+        "instance",
+        Shape::Id,
+        "In its place the portal to which answers to robots and statuses of SMS go.",
+        "",
     ),
     Field::read(
         "side",
@@ -107,11 +114,17 @@ const DESTINATION_FIELDS: &[Field] = &[
 
 const DEAD_LETTER_FIELDS: &[Field] = &[
     Field::id(),
-    Field::read(
+    Field::nullable(
         "phone",
         Shape::Id,
         "The business number.",
         "0199f1c2-3333-7a41-9c55-2f0e8b1d6a90",
+    ),
+    Field::nullable(
+        "instance",
+        Shape::Id,
+        "In its place the portal to which answers to robots and statuses of SMS go.",
+        "",
     ),
     Field::read(
         "side",
@@ -262,15 +275,23 @@ pub(super) const OPERATIONS: &[Operation] = &[
 
 /// Why nothing is delivered to a destination, where that is so.
 fn paused(destination: &Destination, registry: &Registry) -> Option<String> {
+    if let Some(instance) = registry.instances.get(&destination.phone_id) {
+        return closed(instance);
+    }
     let Some(phone) = registry.phones.get(&destination.phone_id) else {
         return Some("the number was removed".to_owned());
     };
     if Side::parse(&destination.side) == Side::Meta {
         return phone.paused.clone();
     }
-    let Some(instance) = registry.instance_of(phone) else {
-        return Some("the number is not linked to a portal".to_owned());
-    };
+    match registry.instance_of(phone) {
+        Some(instance) => closed(instance),
+        None => Some("the number is not linked to a portal".to_owned()),
+    }
+}
+
+/// Why a portal takes nothing.
+fn closed(instance: &Instance) -> Option<String> {
     match instance.state {
         InstanceState::Active => None,
         InstanceState::NeedsAuthorization => Some(
@@ -285,9 +306,20 @@ fn paused(destination: &Destination, registry: &Registry) -> Option<String> {
     }
 }
 
+/// Whose deliveries these are: a number's, or a portal's own.
+fn whose(id: Uuid, registry: &Registry) -> (Option<Uuid>, Option<Uuid>) {
+    if registry.instances.contains_key(&id) {
+        (None, Some(id))
+    } else {
+        (Some(id), None)
+    }
+}
+
 fn show_destination(destination: &Destination, registry: &Registry) -> Value {
+    let (phone, instance) = whose(destination.phone_id, registry);
     json!({
-        "phone": destination.phone_id,
+        "phone": phone,
+        "instance": instance,
         "side": destination.side,
         "depth": destination.depth.depth,
         "oldest": destination.depth.oldest,
@@ -295,10 +327,12 @@ fn show_destination(destination: &Destination, registry: &Registry) -> Value {
     })
 }
 
-fn show_dead_letter(letter: &DeadLetter) -> Value {
+fn show_dead_letter(letter: &DeadLetter, registry: &Registry) -> Value {
+    let (phone, instance) = whose(letter.phone_id, registry);
     json!({
         "id": letter.id,
-        "phone": letter.phone_id,
+        "phone": phone,
+        "instance": instance,
         "side": letter.side,
         "message": letter.message_id,
         "attempts": letter.attempts,
@@ -348,7 +382,7 @@ async fn overview(call: Call) -> Outcome {
         "depth": whole.depth,
         "oldest": whole.oldest,
         "destinations": shown,
-        "dead_letters": letters.iter().map(show_dead_letter).collect::<Vec<_>>(),
+        "dead_letters": letters.iter().map(|letter| show_dead_letter(letter, &registry)).collect::<Vec<_>>(),
         "dead_letter_count": dead_letter_count,
         "receipts": { "depth": receipts.depth, "oldest": receipts.oldest },
     }))
@@ -360,7 +394,12 @@ async fn list(call: Call) -> Outcome {
     let phone = query.optional("phone", fields::id);
     query.finish()?;
     let rows = browse::dead_letters(&call.app.store, &call.reach(), phone, page.window()).await?;
-    Ok(page.of_rows(rows, |letter| letter.id, show_dead_letter))
+    let registry = call.registry();
+    Ok(page.of_rows(
+        rows,
+        |letter| letter.id,
+        |letter| show_dead_letter(letter, &registry),
+    ))
 }
 
 async fn replay(call: Call) -> Outcome {
@@ -372,7 +411,7 @@ async fn replay(call: Call) -> Outcome {
     if !crate::deliver::replay_dead_letter(&call.app, id).await? {
         return Err(Problem::unknown(WHAT));
     }
-    Ok(show_dead_letter(&letter))
+    Ok(show_dead_letter(&letter, &call.registry()))
 }
 
 /// Replays dead letters, selected ones or all of a filter.
