@@ -91,6 +91,24 @@ async fn asked(world: &World, before: u64) {
     );
 }
 
+/// Waits until a fault of the portal has struck as often as it was to; that the portal was asked something is not enough.
+async fn struck(world: &World, fault: Fault) {
+    let portal = world.portal.clone();
+    let wait = async {
+        while portal
+            .faults()
+            .rules()
+            .iter()
+            .any(|rule| rule.fault == fault)
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait)
+        .await
+        .unwrap_or_else(|_| panic!("{fault:?} never struck\n{}", world.server.log_tail()));
+}
+
 /// Waits until everything that was said is delivered.
 async fn quiet(world: &World) {
     let told = world
@@ -371,9 +389,8 @@ async fn killed_while_the_portal_has_the_call_it_delivers_once() {
             .method(SEND)
             .lasting(Duration::from_mins(1));
         world.portal.faults().apply(rule);
-        let before = world.portal.counters().requests;
         let wamid = world.customer_says(&lena(), "hello");
-        asked(&world, before).await;
+        struck(&world, fault).await;
         if taken {
             world.operator_sees_text("hello").await;
         }
