@@ -186,7 +186,7 @@ describe("calls", () => {
     assert.equal(await sidewaysScroll(page), 0, "it scrolls sideways");
     await picture(page, "calling-360", { fullPage: true });
     await page.setViewportSize({ width: 1440, height: 900 });
-    await page.getByRole("combobox", { name: "Language" }).selectOption("ru");
+    await page.getByRole("combobox", { name: "Language", exact: true }).selectOption("ru");
     await card.getByText("Адрес телефонного сервера").first().waitFor();
     await page.reload();
     await card.getByText("Звонки не придут.", { exact: true }).waitFor();

@@ -442,8 +442,9 @@ async fn killed_while_meta_has_the_call_it_sends_once() {
             .until(path, |list| list["items"] != json!([]))
             .await;
         let message = only(&world, "outbound").await;
+        // What is sent again may be settled by either, whichever comes first: its answer, or its own status.
         let settled = steps(&message).contains(&"settled by a status");
-        assert_eq!(settled, taken, "{message:#}");
+        assert!(settled || !taken, "{message:#}");
         assert_eq!(
             steps(&message).contains(&"sent again"),
             !taken,
