@@ -192,7 +192,7 @@ describe("calls", () => {
     await card.getByText("Звонки не придут.", { exact: true }).waitFor();
     assert.deepEqual(await findings(page), []);
     await picture(page, "calling-ru-1440", { fullPage: true });
-    await page.getByRole("combobox", { name: "Язык" }).selectOption("en");
+    await page.getByRole("combobox", { name: "Язык", exact: true }).selectOption("en");
   });
 
   it("are set up the same way inside Bitrix24", async () => {
