@@ -441,6 +441,8 @@ async fn killed_while_meta_has_the_call_it_sends_once() {
             .api
             .until(path, |list| list["items"] != json!([]))
             .await;
+        // The status is written down before what it settles.
+        quiet(&world).await;
         let message = only(&world, "outbound").await;
         // What is sent again may be settled by either, whichever comes first: its answer, or its own status.
         let settled = steps(&message).contains(&"settled by a status");

@@ -35,15 +35,16 @@ impl Bucket {
 
     /// Puts one call in, or says how long until there is room.
     pub fn take(&mut self, now: Millis) -> Result<(), Duration> {
+        self.until_room(1.0, now).map_or(Ok(()), Err)?;
+        self.level += 1.0;
+        Ok(())
+    }
+
+    /// How long until there is room for so many calls; `None` where there is now.
+    fn until_room(&mut self, calls: f64, now: Millis) -> Option<Duration> {
         self.leak(now);
-        if self.level + 1.0 <= self.capacity + 1e-9 {
-            self.level += 1.0;
-            return Ok(());
-        }
-        let missing = self.level + 1.0 - self.capacity;
-        Err(Duration::from_secs_f64(
-            (missing / self.per_second).max(0.001),
-        ))
+        let missing = self.level + calls - self.capacity;
+        (missing > 1e-9).then(|| Duration::from_secs_f64((missing / self.per_second).max(0.001)))
     }
 
     /// The other side says that it is full.
@@ -65,6 +66,19 @@ impl Bucket {
     }
 }
 
+/// How long after the moment it was told to come back a caller that found no room keeps its turn.
+const TURN_KEPT: Duration = Duration::from_millis(500);
+
+/// Who calls a destination. Where both find no room they take turns, so that looking over a portal that answers slowly
+/// does not keep its messages waiting, nor a flood of messages the connecting of a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Caller {
+    /// The worker that delivers messages.
+    Delivery,
+    /// Everything else.
+    Upkeep,
+}
+
 /// The pace of one destination, shared by all that call it.
 #[derive(Debug)]
 pub struct Pace {
@@ -79,6 +93,45 @@ struct State {
     strikes: u32,
     /// Whether it is known to work: not so after a start, because what was found before is not in memory.
     works: bool,
+    /// Who called last.
+    last: Caller,
+    /// Until when delivery, and until when upkeep, has its turn kept because it found no room.
+    delivery_waits: Millis,
+    upkeep_waits: Millis,
+}
+
+impl State {
+    fn waits(&mut self, caller: Caller) -> &mut Millis {
+        match caller {
+            Caller::Delivery => &mut self.delivery_waits,
+            Caller::Upkeep => &mut self.upkeep_waits,
+        }
+    }
+
+    /// How long this caller has to wait, which keeps its turn; `None` where it may call now.
+    fn wait(&mut self, caller: Caller, now: Millis) -> Option<Duration> {
+        if self.closed_until > now {
+            return Some(self.closed_until.since(now));
+        }
+        let other = match caller {
+            Caller::Delivery => Caller::Upkeep,
+            Caller::Upkeep => Caller::Delivery,
+        };
+        let turn_of_other = self.last == caller && *self.waits(other) > now;
+        // The other one's call goes first, and then there has to be room for ours.
+        let calls = if turn_of_other { 2.0 } else { 1.0 };
+        let wait = self.bucket.until_room(calls, now)?;
+        *self.waits(caller) = now + wait + TURN_KEPT;
+        Some(wait)
+    }
+
+    fn take(&mut self, caller: Caller, now: Millis) -> Result<(), Duration> {
+        self.wait(caller, now).map_or(Ok(()), Err)?;
+        self.bucket.take(now)?;
+        *self.waits(caller) = Millis(0);
+        self.last = caller;
+        Ok(())
+    }
 }
 
 impl Pace {
@@ -94,6 +147,9 @@ impl Pace {
                 closed_until: Millis(0),
                 strikes: 0,
                 works: false,
+                last: Caller::Upkeep,
+                delivery_waits: Millis(0),
+                upkeep_waits: Millis(0),
             }),
         }
     }
@@ -106,30 +162,32 @@ impl Pace {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes one call's budget, or says how long to wait for it.
+    /// Takes the budget of one call that delivers, or says how long to wait for it.
     pub fn try_take(&self) -> Result<(), Duration> {
         let now = self.clock.now();
-        let mut state = self.lock();
-        if state.closed_until > now {
-            return Err(state.closed_until.since(now));
-        }
-        state.bucket.take(now)
+        self.lock().take(Caller::Delivery, now)
     }
 
-    /// How long there will be no budget; `None` where there is one now. Takes nothing.
+    /// How long there will be no budget for delivery; `None` where there is one now. Takes nothing.
     pub fn wait(&self) -> Option<Duration> {
         let now = self.clock.now();
-        let state = self.lock();
-        if state.closed_until > now {
-            return Some(state.closed_until.since(now));
-        }
-        state.bucket.clone().take(now).err()
+        self.lock().wait(Caller::Delivery, now)
     }
 
-    /// Waits for one call's budget.
+    /// Nothing is to be delivered, so nobody needs to give way to it.
+    pub fn nothing_to_deliver(&self) {
+        self.lock().delivery_waits = Millis(0);
+    }
+
+    /// Waits for the budget of one call that does not deliver.
     pub async fn take(&self) {
-        while let Err(wait) = self.try_take() {
-            tokio::time::sleep(wait).await;
+        loop {
+            let now = self.clock.now();
+            let taken = self.lock().take(Caller::Upkeep, now);
+            match taken {
+                Ok(()) => return,
+                Err(wait) => tokio::time::sleep(wait).await,
+            }
         }
     }
 
@@ -196,6 +254,39 @@ mod tests {
         assert!(pace.try_take().is_ok());
         assert!(pace.works() && !pace.works());
         assert_eq!(pace.strike(minute, minute * 10), minute);
+    }
+
+    #[test]
+    fn delivery_and_upkeep_take_turns_and_nobody_waits_for_who_does_not_come() {
+        let clock = Clock::manual(Millis(0));
+        let pace = Pace::new(clock.clone(), 1.0, 2.0);
+        let upkeep = || pace.lock().take(Caller::Upkeep, clock.now());
+        let half = Duration::from_millis(500);
+        assert_eq!(upkeep(), Err(Duration::from_millis(250)));
+        clock.advance(half);
+        assert_eq!(upkeep(), Ok(()));
+        // Both wait; upkeep comes back first, and again and again, but it is not its turn.
+        assert_eq!(pace.try_take(), Err(half));
+        clock.advance(half);
+        assert_eq!(upkeep(), Err(half));
+        assert_eq!(pace.wait(), None);
+        assert_eq!(upkeep(), Err(half));
+        assert_eq!(pace.try_take(), Ok(()));
+        assert_eq!(pace.try_take(), Err(half * 2), "upkeep goes first");
+        clock.advance(half);
+        assert!(pace.try_take().is_err(), "now it is the turn of upkeep");
+        assert_eq!(upkeep(), Ok(()));
+        assert_eq!(upkeep(), Err(half * 2), "delivery goes first");
+        clock.advance(half);
+        assert_eq!(upkeep(), Err(half), "delivery was told to come back");
+        pace.nothing_to_deliver();
+        assert_eq!(upkeep(), Ok(()));
+        assert_eq!(upkeep(), Err(half));
+        assert_eq!(pace.try_take(), Err(half));
+        clock.advance(half);
+        assert_eq!(upkeep(), Err(half));
+        clock.advance(half + half + half);
+        assert_eq!(upkeep(), Ok(()), "whoever does not come loses the turn");
     }
 
     proptest! {

@@ -150,6 +150,9 @@ pub(super) async fn run(
                 Ok(Some(mut plans)) => {
                     again_at = again_at.min(plans.next_due);
                     settle_waiting(&app, std::mem::take(&mut plans.waiting)).await;
+                    if plans.calls.is_empty() {
+                        pace.nothing_to_deliver();
+                    }
                     for planned in plans.calls {
                         if flights.len() >= MOST_CALLS {
                             break;
