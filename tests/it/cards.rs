@@ -24,7 +24,7 @@ async fn ready() -> World {
 
 impl World {
     /// Opens one of our pages in its place, as the portal does for an employee.
-    async fn opens(&self, place: &str, options: &Value, user: i64) -> Page {
+    pub async fn opens(&self, place: &str, options: &Value, user: i64) -> Page {
         let placements = self.portal.placements();
         let bound = placements.iter().find(|bound| bound.placement == place);
         let handler = bound.unwrap_or_else(|| panic!("nothing is bound to {place}"));
@@ -45,12 +45,12 @@ impl World {
 }
 
 /// A template by its name, as the page lists it.
-async fn template(page: &Api, number: &str, name: &str) -> Value {
+pub async fn template(page: &Api, number: &str, name: &str) -> Value {
     let path = format!("frames/templates?number={number}&q={name}");
     page.get(&path).await["items"][0].clone()
 }
 
-fn conversation(number: &str, key: &str) -> String {
+pub fn conversation(number: &str, key: &str) -> String {
     format!("frames/conversation?number={number}&recipient={key}")
 }
 

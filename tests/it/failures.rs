@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 
 use sandbox::{
     graph::{Customer, Fault, Scope, Times},
-    portal::{Author, Behaviour, Chat, Fault as PortalFault, Sender, SmsToSend, StepKind, When},
+    portal::{Author, Behaviour, Chat, Fault as PortalFault, StepKind, When},
 };
 use serde_json::json;
 
-use crate::world::{Options, World, lena};
+use crate::{
+    sms::sms,
+    world::{Options, World, lena},
+};
 
 const WABA: &str = "108200000000001";
 const ROBOT: &str = "separator_template";
@@ -223,7 +226,7 @@ const ERRORS: &[Row] = &[
 const ORIGINS: [&str; 3] = ["chat", "sms", "robot"];
 
 /// A portal in one language with a number that is an SMS provider; gives the provider's code.
-async fn world(language: &'static str) -> (World, String) {
+pub async fn world(language: &'static str) -> (World, String) {
     let world = World::with(Options {
         behaviour: Behaviour {
             language,
@@ -249,7 +252,7 @@ fn customer(code: u32, origin: &str) -> Customer {
 
 impl World {
     /// Waits until the chat of a customer holds a note with this text; gives the chat and the note.
-    async fn note_to(&self, customer: &Customer, text: &str) -> (Chat, String) {
+    pub async fn note_to(&self, customer: &Customer, text: &str) -> (Chat, String) {
         let phone = customer.phone.clone().unwrap();
         let is = |message: &&sandbox::portal::Message| {
             message.author == Author::System && message.text.contains(text)
@@ -270,7 +273,7 @@ impl World {
     }
 
     /// A step of a workflow that waits for delivery.
-    fn robot(&self, to: &str, template: &str) -> String {
+    pub fn robot(&self, to: &str, template: &str) -> String {
         let properties = [("phone", to), ("template", template), ("wait", "Y")];
         self.portal
             .run_step(StepKind::Robot, ROBOT, &properties)
@@ -278,18 +281,8 @@ impl World {
     }
 }
 
-fn sms(provider: &str, to: &str, text: &str) -> SmsToSend {
-    SmsToSend {
-        code: provider.to_owned(),
-        to: to.to_owned(),
-        text: text.to_owned(),
-        sender: Sender::Crm,
-        author: Some(27),
-    }
-}
-
 /// Red notes of a chat.
-fn red(chat: &Chat) -> usize {
+pub fn red(chat: &Chat) -> usize {
     let notes = chat.messages.iter();
     notes
         .filter(|message| message.text.starts_with("[color=#ff0000]"))
@@ -378,107 +371,6 @@ async fn every_error_about_templates_is_told_to_whoever_sent_it_in_the_portals_l
     }
 }
 
-/// What is written, and what is answered; the same from the chat, as an SMS and from a robot.
-fn mistakes(files: &str) -> Vec<(String, &'static str)> {
-    let long = format!("template-delivery_note+en+{}|x", "я".repeat(1025));
-    let mut mistakes: Vec<(String, &'static str)> = [
-        ("template-helo_wrld+en_US", "hello_world"),
-        ("template-hello_world+de", "Its languages: en_US"),
-        (
-            "template-delivery_note+en+Lena",
-            "takes 2 value(s), the code gives 1",
-        ),
-        (
-            "template-delivery_note+en+a|b|c",
-            "takes 2 value(s), the code gives 3",
-        ),
-        ("template-delivery_note+en+a|", "value 2 is empty"),
-        (
-            "template-delivery_note+en+a|{{2}}",
-            "value 2 is still the place {{2}}",
-        ),
-        ("template-hello_world+en_US+a\\", "escapes nothing"),
-        ("template-spring_sale", "PAUSED"),
-        ("template-invoice+en+7", "begins with a document"),
-        ("template-invoice+en+file_link:prices|7", "not an address"),
-        (
-            "template-of_another_account+en",
-            "no approved template “of_another_account”",
-        ),
-        ("template-", "names no template"),
-        ("interactive+menu", "no stored message"),
-    ]
-    .into_iter()
-    .map(|(code, said)| (code.to_owned(), said))
-    .collect();
-    mistakes.push((long, "1024 at most"));
-    for (link, said) in [
-        (format!("{files}/gone.pdf"), "it is not there any more"),
-        (format!("{files}/page"), "a web page came in its place"),
-        (format!("{files}/large.pdf"), "it is too large"),
-        ("http://10.0.0.1/a.pdf".to_owned(), "not a public one"),
-        (format!("{files}/inside"), "not a public one"),
-    ] {
-        mistakes.push((format!("template-invoice+en+file_link:{link}|7"), said));
-    }
-    mistakes
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_mistake_is_answered_alike_wherever_it_is_made_and_nothing_is_sent() {
-    let (mut world, provider) = world("en").await;
-    // The same app reaches a second account, whose templates are not this number's.
-    world.graph.add_account("108200000000077");
-    world
-        .graph
-        .console()
-        .add_template("108200000000077", "of_another_account", "en", "Not yours.");
-    let body = json!({ "app": world.app["id"], "waba_id": "108200000000077" });
-    let other = world.api.create("waba/accounts", body).await;
-    let sync = format!("waba/accounts/{}/sync", other["id"].as_str().unwrap());
-    world.api.create(&sync, json!({})).await;
-    world.knows_templates().await;
-    world.customer_says(&lena(), "Guten Tag");
-    let chat = world.operator_sees_text("Guten Tag").await;
-    let mistakes = mistakes(&crate::codes::outside().await);
-    let person = |number: usize| Customer::with_phone(format!("49157556{number:05}"));
-    for (number, (code, said)) in mistakes.iter().enumerate() {
-        // Each way has its own person, so that the answers are told apart.
-        let (by_sms, by_robot) = (person(2 * number), person(2 * number + 1));
-        let sent = world
-            .portal
-            .send_sms(&sms(&provider, by_sms.phone.as_deref().unwrap(), code))
-            .unwrap();
-        let step = world.robot(by_robot.phone.as_deref().unwrap(), code);
-        world.operator_says(&chat, code);
-        world.sms_is(&sent, "failed").await;
-        let results = world.answered(&step).await;
-        assert_eq!(results["status"], "failed", "{code}");
-        let error = results["error"].as_str().unwrap();
-        assert!(error.contains(said), "{code}: {error}");
-        for customer in [by_sms, by_robot] {
-            let (chat, note) = world.note_to(&customer, said).await;
-            assert_eq!(red(&chat), 1, "{code}: {note}");
-            assert!(world.received(&customer).is_empty(), "{code}");
-        }
-        world.note_to(&lena(), said).await;
-    }
-    world.comes_to_rest().await;
-    assert!(world.received(&lena()).is_empty());
-    // Nothing is lost: each stands among the messages with its reason, three times.
-    let failed = world.api.get("messages?state=failed&limit=100").await;
-    let failed = failed["items"].as_array().unwrap();
-    assert_eq!(failed.len(), 3 * mistakes.len());
-    assert!(
-        failed
-            .iter()
-            .all(|message| message["error"]["code"].is_string())
-    );
-    // What failed for its file can be sent again once that is there, so it stands among the dead letters too.
-    world.server.stop().await;
-    world.server.check_log(&[]);
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_sms_became_is_told_forwards_only_in_whatever_order_it_is_heard() {
     let (world, provider) = world("en").await;
@@ -525,16 +417,8 @@ async fn what_an_sms_became_is_told_forwards_only_in_whatever_order_it_is_heard(
     world.comes_to_rest().await;
     let calls = world.portal.calls();
     for ((order, last), (id, _)) in cases.iter().zip(&sent) {
-        let told: Vec<&str> = calls
-            .iter()
-            .filter(|call| {
-                call.method == "messageservice.message.status.update"
-                    && call.status == 200
-                    && call.params["MESSAGE_ID"] == **id
-            })
-            .filter_map(|call| call.params["STATUS"].as_str())
-            .collect();
-        let rank = |status: &&str| {
+        let told = world.sms_statuses(id);
+        let rank = |status: &String| {
             ["sent", "undelivered", "delivered"]
                 .iter()
                 .position(|known| known == status)
@@ -543,7 +427,7 @@ async fn what_an_sms_became_is_told_forwards_only_in_whatever_order_it_is_heard(
             told.is_sorted_by(|before, after| rank(before) < rank(after)),
             "{order:?} was told as {told:?}"
         );
-        assert_eq!(told.last(), Some(last), "{order:?}");
+        assert_eq!(told.last().map(String::as_str), Some(*last), "{order:?}");
     }
     let unknown = calls
         .iter()

@@ -6,7 +6,10 @@ use sandbox::{
 };
 use serde_json::{Value, json};
 
-use crate::world::{World, lena};
+use crate::{
+    sms::sms,
+    world::{Options, World, lena},
+};
 
 /// What is stored in every test here.
 fn messages() -> [(&'static str, Value); 5] {
@@ -59,7 +62,9 @@ fn messages() -> [(&'static str, Value); 5] {
 
 /// A world in which messages are stored.
 async fn stored() -> World {
-    let world = World::start().await;
+    let mut options = Options::default();
+    options.behaviour.record_parameters = true;
+    let world = World::with(options).await;
     world.without_limits().await;
     world.knows_templates().await;
     let account = world.api.get("waba/accounts").await["items"][0]["id"].clone();
@@ -293,6 +298,82 @@ async fn outside_the_24_hours_it_waits_in_the_chat_and_is_refused_elsewhere() {
     assert_eq!(row["description"], "Bonn");
     world.comes_to_rest().await;
     assert_eq!(world.received(&lena()).len(), before + 1);
+    world.ends_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_sms_of_its_code_is_sent_once_and_the_provider_is_told_what_became_of_it() {
+    let world = stored().await;
+    let path = format!("waba/phones/{}", world.phone);
+    world.api.patch(&path, json!({ "sms_service": true })).await;
+    world.phone_is("connected").await;
+    let provider = format!("separator_{}", world.number);
+    let by_sms = |text: &str| {
+        let asked = sms(&provider, "+49 1575 5509876", text);
+        world.portal.send_sms(&asked).unwrap()
+    };
+
+    // Nobody wrote within the 24 hours: it cannot go out, and both sides are told.
+    let early = by_sms("interactive+menu|Lena|A-1");
+    world.sms_is(&early, "failed").await;
+    world.note("can go out only within them").await;
+    assert!(world.received(&lena()).is_empty());
+
+    world.customer_says(&lena(), "Guten Tag");
+    world.operator_sees_text("Guten Tag").await;
+    let sent = by_sms("interactive+menu|Lena|A \\| 7");
+    world.sms_is(&sent, "delivered").await;
+    // The portal posts the same SMS again.
+    let form = [
+        ("type", "SMS"),
+        ("code", provider.as_str()),
+        ("message_id", sent.as_str()),
+        ("message_to", "+49 1575 5509876"),
+        ("message_body", "interactive+menu|Lena|A \\| 7"),
+    ];
+    let again = world.api.http.post(world.sms_handler()).form(&form);
+    assert_eq!(again.send().await.unwrap().status(), 200);
+
+    // What the customer never gets is told as such; so is a mistake.
+    world
+        .graph
+        .faults()
+        .set(Fault::FailedStatus(131_026), Times::Next(1));
+    let lost = by_sms("interactive+call_us");
+    world.sms_is(&lost, "undelivered").await;
+    let wrong = by_sms("interactive+menu|Lena");
+    world.sms_is(&wrong, "failed").await;
+    world.note("takes 2 value(s), the code gives 1").await;
+
+    world.comes_to_rest().await;
+    let received = world.received(&lena());
+    assert_eq!(received.len(), 1, "sent once");
+    let interactive = &received[0].body["interactive"];
+    assert_eq!(interactive["header"]["text"], "Order A | 7");
+    assert_eq!(interactive["body"]["text"], "Shall we deliver today, Lena?");
+    // Operators see it once, as said by nobody; it does not come back as an event.
+    let chat = world.operator_sees_text("Shall we deliver").await;
+    let shown: Vec<Author> = chat
+        .messages
+        .iter()
+        .filter(|message| message.text.contains("Shall we deliver today, Lena?"))
+        .map(|message| message.author)
+        .collect();
+    assert_eq!(shown, [Author::System]);
+    for (id, last) in [
+        (&early, "failed"),
+        (&sent, "delivered"),
+        (&lost, "undelivered"),
+        (&wrong, "failed"),
+    ] {
+        // Where Meta says two things at once, the portal is told the later one.
+        let told = world.sms_statuses(id);
+        let rest = told.strip_suffix(&[last.to_owned()]);
+        assert!(
+            rest.is_some_and(|rest| rest.is_empty() || rest == ["sent"]),
+            "{last}: {told:?}"
+        );
+    }
     world.ends_clean().await;
 }
 

@@ -37,6 +37,7 @@ mod interleavings;
 mod lifecycle;
 mod limits;
 mod meta_upkeep;
+mod mistakes;
 mod opt_outs;
 mod outages;
 mod outbound;

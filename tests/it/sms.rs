@@ -24,7 +24,7 @@ async fn provider() -> (World, String) {
     (world, code)
 }
 
-fn sms(code: &str, to: &str, text: &str) -> SmsToSend {
+pub fn sms(code: &str, to: &str, text: &str) -> SmsToSend {
     SmsToSend {
         code: code.to_owned(),
         to: to.to_owned(),
@@ -51,6 +51,21 @@ impl World {
             self.portal.sms(),
             self.server.log_tail()
         );
+    }
+}
+
+impl World {
+    /// What the portal was told of an SMS, in order, as far as it took it.
+    pub fn sms_statuses(&self, id: &str) -> Vec<String> {
+        let calls = self.portal.calls().into_iter();
+        calls
+            .filter(|call| {
+                call.method == "messageservice.message.status.update"
+                    && call.status == 200
+                    && call.params["MESSAGE_ID"] == *id
+            })
+            .filter_map(|call| call.params["STATUS"].as_str().map(str::to_owned))
+            .collect()
     }
 }
 
@@ -234,7 +249,7 @@ impl World {
     }
 
     /// The address that the portal was given for its SMS.
-    fn sms_handler(&self) -> String {
+    pub fn sms_handler(&self) -> String {
         let calls = self.portal.calls();
         let call = calls
             .iter()

@@ -29,7 +29,7 @@ struct Arguments {
     /// One short round of everything: shows that it works, not how fast it is.
     #[arg(long)]
     quick: bool,
-    /// Only these benchmarks, several with commas: doors, latency, flood, limited, portals, memory, store, templates.
+    /// Only these benchmarks, several with commas: doors, latency, flood, limited, portals, memory, store, refusals, templates.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Doors only: how many connections, several with commas.
@@ -80,7 +80,7 @@ type Rows<'a> = Pin<Box<dyn Future<Output = anyhow::Result<Vec<Row>>> + 'a>>;
 /// A benchmark: its name and how it is run.
 type Scenario = (&'static str, for<'a> fn(&'a Bench) -> Rows<'a>);
 
-const SCENARIOS: [Scenario; 8] = [
+const SCENARIOS: [Scenario; 9] = [
     ("doors", |bench| Box::pin(scenario::doors::run(bench))),
     ("latency", |bench| Box::pin(scenario::latency::run(bench))),
     ("flood", |bench| Box::pin(scenario::flood::run(bench))),
@@ -90,6 +90,7 @@ const SCENARIOS: [Scenario; 8] = [
     ("portals", |bench| Box::pin(scenario::portals::run(bench))),
     ("memory", |bench| Box::pin(scenario::memory::run(bench))),
     ("store", |bench| Box::pin(scenario::store::run(bench))),
+    ("refusals", |bench| Box::pin(scenario::refusals::run(bench))),
     ("templates", |bench| {
         Box::pin(scenario::templates::run(bench))
     }),

@@ -5,6 +5,7 @@ pub(crate) mod flood;
 pub(crate) mod latency;
 pub(crate) mod memory;
 pub(crate) mod portals;
+pub(crate) mod refusals;
 pub(crate) mod store;
 pub(crate) mod templates;
 
