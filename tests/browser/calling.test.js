@@ -2,11 +2,14 @@
 // inside Bitrix24.
 
 import assert from "node:assert/strict";
-import { after, before, beforeEach, describe, it } from "node:test";
-import { findings, picture, sidewaysScroll, startBrowser, startSandbox } from "./sandbox.js";
+import { beforeEach, describe, it } from "node:test";
+import { findings, picture, poll, sidewaysScroll, withSandbox } from "./sandbox.js";
 
 /** What the browser writes down when the API refuses, which pages show to the person. */
 const REFUSED = /the server responded with a status of 4\d\d/;
+
+/** Calls go to a telephone server, whose name leads nowhere. */
+const TO_SERVER = { calling: "enabled", sip: "enabled", sip_hostname: "sip.example.invalid", sip_port: 5071 };
 
 describe("calls", () => {
   let browser;
@@ -15,25 +18,10 @@ describe("calls", () => {
   /** The number of the sandbox. */
   let phone;
 
-  before(async () => {
-    browser = await startBrowser();
-    sandbox = await startSandbox();
-    base = new URL(sandbox.link).origin;
+  withSandbox(async (started) => {
+    ({ browser, sandbox, base } = started);
     [phone] = (await sandbox.api("GET", "waba/phones")).items;
-    const page = await browser.open(sandbox.link);
-    await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
   });
-
-  after(async () => {
-    await browser.closePages();
-    const { how, complained } = await sandbox.stop();
-    await browser.close();
-    assert.deepEqual([...new Set(browser.trouble)], [], "the pages did what they must not do");
-    assert.equal(how, 0, "the sandbox did not end well");
-    assert.equal(complained, "", "the sandbox complained");
-  });
-
-  beforeEach(() => browser.closePages());
 
   /** Has the stand-in for Meta misbehave, or has somebody else change the number's settings there. */
   async function meta(faults) {
@@ -42,6 +30,18 @@ describe("calls", () => {
     });
     assert.equal(answer.status, 204, await answer.text());
   }
+
+  /** The number's settings are these, and Meta has them. */
+  async function set(wish) {
+    await sandbox.api("PATCH", `waba/phones/${phone.id}`, wish);
+    await poll(() => sandbox.api("GET", `waba/phones/${phone.id}`), ({ calling_status: status }) => ["in_sync", "none"].includes(status.state));
+  }
+
+  // Each begins with a number on which no calls are set up, whatever the last one did.
+  beforeEach(async () => {
+    await meta({});
+    await set({ calling: "disabled", sip: "disabled", sip_hostname: null, sip_port: 5061, sip_parameters: null, call_hours: null });
+  });
 
   const cardOf = (page) => page.locator(`[data-test="calling-${phone.phone}"]`);
 
@@ -91,12 +91,10 @@ describe("calls", () => {
   });
 
   it("that somebody else changed at Meta are shown as such, and put back only on demand", async () => {
+    await set(TO_SERVER);
     const { page, card } = await open();
     await meta({ elsewhere: { sip: { status: "DISABLED" } } });
-    for (let tries = 0; tries < 100; tries += 1) {
-      if ((await sandbox.api("GET", `waba/phones/${phone.id}`)).calling_status.state === "changed") break;
-      await new Promise((next) => setTimeout(next, 100));
-    }
+    await poll(() => sandbox.api("GET", `waba/phones/${phone.id}`), ({ calling_status: status }) => status.state === "changed");
     await page.reload();
     await card.getByText("Somebody changed this at Meta").waitFor();
     assert.equal(await card.getByRole("switch", { name: "SIP", exact: true }).getAttribute("aria-checked"), "true");
@@ -107,6 +105,7 @@ describe("calls", () => {
   });
 
   it("come with hours, which are kept as people write them", async () => {
+    await set({ calling: "enabled" });
     const { page, card } = await open();
     await card.getByRole("combobox", { name: /Call hours/ }).click();
     await page.getByRole("option", { name: "At these hours" }).click();
@@ -125,6 +124,7 @@ describe("calls", () => {
   });
 
   it("name parameters of the address, wrong ones at their field, and what Meta has of them", async () => {
+    await set(TO_SERVER);
     const { page, card } = await open();
     const field = card.getByLabel("Parameters of the address");
     await field.fill("tgrp");
@@ -144,6 +144,7 @@ describe("calls", () => {
   });
 
   it("have files for the telephone server, whose password is shown on demand and on the record", async () => {
+    await set(TO_SERVER);
     const { page, card } = await open();
     await card.getByRole("button", { name: "Telephone server's configuration" }).click();
     const pbx = card.locator('[data-test="pbx"]');
@@ -178,6 +179,7 @@ describe("calls", () => {
   });
 
   it("fit a telephone's screen, in Russian too", async () => {
+    await set(TO_SERVER);
     const { page, card } = await open(360);
     await card.getByRole("button", { name: "Check", exact: true }).click();
     await card.getByText("Calls will not arrive.", { exact: true }).waitFor();
@@ -196,6 +198,7 @@ describe("calls", () => {
   });
 
   it("are set up the same way inside Bitrix24", async () => {
+    await set(TO_SERVER);
     // A second application of the same portal, one with pages, to which the number moves.
     const [site] = (await sandbox.api("GET", "sites")).items;
     const application = await sandbox.api("POST", "bitrix/apps", { site: site.id, name: "With pages" });

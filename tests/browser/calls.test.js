@@ -1,8 +1,8 @@
 // Calls that were made, as a person looks for them: the list, its filters and pages, and the journey of one call.
 
 import assert from "node:assert/strict";
-import { after, before, beforeEach, describe, it } from "node:test";
-import { choose, findings, picture, poll, settled, sidewaysScroll, startBrowser, startSandbox } from "./sandbox.js";
+import { describe, it } from "node:test";
+import { choose, findings, picture, poll, settled, sidewaysScroll, withSandbox } from "./sandbox.js";
 
 const LENA = "4915755509876";
 /** What the browser writes down when the API refuses, which pages show to the person. */
@@ -15,25 +15,10 @@ describe("the calls that were made", () => {
   /** The number of the sandbox. */
   let phone;
 
-  before(async () => {
-    browser = await startBrowser();
-    sandbox = await startSandbox();
-    base = new URL(sandbox.link).origin;
+  withSandbox(async (started) => {
+    ({ browser, sandbox, base } = started);
     [phone] = (await sandbox.api("GET", "waba/phones")).items;
-    const page = await browser.open(sandbox.link);
-    await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
   });
-
-  after(async () => {
-    await browser.closePages();
-    const { how, complained } = await sandbox.stop();
-    await browser.close();
-    assert.deepEqual([...new Set(browser.trouble)], [], "the pages did what they must not do");
-    assert.equal(how, 0, "the sandbox did not end well");
-    assert.equal(complained, "", "the sandbox complained");
-  });
-
-  beforeEach(() => browser.closePages());
 
   /** Has the stand-in for Meta do something with a call. */
   async function meta(path, body) {

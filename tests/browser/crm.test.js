@@ -2,8 +2,8 @@
 // cookies. The card's form, the chat's button, the settings of a robot.
 
 import assert from "node:assert/strict";
-import { after, before, beforeEach, describe, it } from "node:test";
-import { findings, PATIENCE, picture, sidewaysScroll, startBrowser, startSandbox } from "./sandbox.js";
+import { describe, it } from "node:test";
+import { findings, PATIENCE, picture, sidewaysScroll, withSandbox } from "./sandbox.js";
 
 const ROBOT = "separator_template";
 
@@ -12,24 +12,12 @@ describe("pages inside Bitrix24", () => {
   let sandbox;
   let application;
 
-  before(async () => {
-    browser = await startBrowser({ cookies: false });
-    sandbox = await startSandbox();
+  withSandbox(async (started) => {
+    ({ browser, sandbox } = started);
     application = (await sandbox.api("GET", "bitrix/apps")).items[0].client_id;
     const account = (await sandbox.api("GET", "waba/accounts")).items[0].id;
     await sandbox.api("POST", `waba/accounts/${account}/sync`, {});
-  });
-
-  after(async () => {
-    await browser.closePages();
-    const { how, complained } = await sandbox.stop();
-    await browser.close();
-    assert.deepEqual([...new Set(browser.trouble)], [], "the pages did what they must not do");
-    assert.equal(how, 0, "the sandbox did not end well");
-    assert.equal(complained, "", "the sandbox complained");
-  });
-
-  beforeEach(() => browser.closePages());
+  }, { cookies: false, signedIn: false });
 
   /** Opens a page of ours in its place, as an employee who is no administrator; gives the portal's page and our frame. */
   async function opened(place, details = {}, width = 1440) {

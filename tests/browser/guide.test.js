@@ -2,8 +2,8 @@
 // every refusal of Meta and Bitrix24 on the way, and the pages inside Bitrix24.
 
 import assert from "node:assert/strict";
-import { after, before, beforeEach, describe, it } from "node:test";
-import { choose, findings, picture, poll, settled, sidewaysScroll, startBrowser, startSandbox } from "./sandbox.js";
+import { after, describe, it } from "node:test";
+import { choose, findings, picture, poll, settled, sidewaysScroll, withSandbox } from "./sandbox.js";
 
 /** What the browser writes down when the API refuses, which pages show to the person. */
 const REFUSED = /the server responded with a status of [45]\d\d/;
@@ -39,21 +39,11 @@ describe("the wizard", () => {
   let browser;
   let sandbox;
 
-  before(async () => {
-    browser = await startBrowser();
-    sandbox = await startSandbox("--empty");
-  });
+  withSandbox((started) => {
+    ({ browser, sandbox } = started);
+  }, { signedIn: false, options: ["--empty"] });
 
   const shown = (name, deed) => it(name, () => browser.watched(name, deed));
-
-  after(async () => {
-    await browser.closePages();
-    const { how, complained } = await sandbox.stop();
-    await browser.close();
-    assert.deepEqual([...new Set(browser.trouble)], [], "the pages did what they must not do");
-    assert.equal(how, 0, "the sandbox did not end well");
-    assert.equal(complained, "", "the sandbox complained");
-  });
 
   shown("leads from an empty installation to a message both ways", async () => {
     const page = await browser.open(sandbox.link, 1440);
@@ -189,26 +179,14 @@ describe("what goes wrong on the way", () => {
     return page;
   };
 
-  before(async () => {
-    browser = await startBrowser();
-    sandbox = await startSandbox();
+  after(() => Promise.all([noFaults(sandbox.phone), noFaults(sandbox.line)]));
+
+  withSandbox(async (started) => {
+    ({ browser, sandbox } = started);
     const first = async (path) => (await sandbox.api("GET", path)).items[0];
     const [app, phone, application, instance] = await Promise.all(["waba/apps", "waba/phones", "bitrix/apps", "bitrix/instances"].map(first));
     ids = { app: app.id, phone: phone.id, number: phone, application: application.id, instance };
-    const page = await browser.open(sandbox.link);
-    await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
-  });
-
-  after(async () => {
-    await browser.closePages();
-    await Promise.all([noFaults(sandbox.phone), noFaults(sandbox.line)]);
-    const { how } = await sandbox.stop();
-    await browser.close();
-    assert.deepEqual([...new Set(browser.trouble)], [], "the pages did what they must not do");
-    assert.equal(how, 0, "the sandbox did not end well");
-  });
-
-  beforeEach(() => browser.closePages());
+  }, { complaints: /./ });
 
   shown("ends a login that Facebook refuses on a page that says so and what to do", async () => {
     for (const [button, title, fix] of [
@@ -346,9 +324,8 @@ describe("the pages inside Bitrix24, in a browser that keeps no cookies", () => 
   /** The document inside, for what a locator cannot ask. */
   const documentOf = (page) => page.frames().find((frame) => frame !== page.mainFrame());
 
-  before(async () => {
-    browser = await startBrowser({ cookies: false });
-    sandbox = await startSandbox("--empty");
+  withSandbox(async (started) => {
+    ({ browser, sandbox } = started);
     const site = await sandbox.api("POST", "sites", { domain: new URL(sandbox.origin).host });
     const { sandbox: given } = await sandbox.api("GET", "setup");
     const app = await sandbox.api("POST", "waba/apps", { site: site.id, client_id: given.app_id, client_secret: given.app_secret, access_token: given.token });
@@ -359,19 +336,10 @@ describe("the pages inside Bitrix24, in a browser that keeps no cookies", () => 
       handler: application.page_handler_url, install: application.page_install_url,
     });
     await sandbox.api("PATCH", `bitrix/apps/${application.id}`, { client_id: clientId, client_secret: clientSecret });
+  }, {
+    cookies: false, signedIn: false, options: ["--empty"],
+    complaints: /a page was not opened error=only an administrator of the portal/,
   });
-
-  after(async () => {
-    await browser.closePages();
-    const { how, complained } = await sandbox.stop();
-    await browser.close();
-    assert.deepEqual([...new Set(browser.trouble)], [], "the pages did what they must not do");
-    assert.equal(how, 0, "the sandbox did not end well");
-    const refused = complained.split("\n").filter((line) => !/a page was not opened error=only an administrator of the portal/.test(line));
-    assert.deepEqual(refused, [""], "the sandbox complained");
-  });
-
-  beforeEach(() => browser.closePages());
 
   shown("keeps no cookie, so that what follows shows something", async () => {
     const page = await browser.open(sandbox.origin);

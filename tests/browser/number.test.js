@@ -1,8 +1,8 @@
 // How a number speaks outside the 24 hours, as a person sets it up: in the panel and inside Bitrix24.
 
 import assert from "node:assert/strict";
-import { after, before, beforeEach, describe, it } from "node:test";
-import { findings, picture, sidewaysScroll, startBrowser, startSandbox } from "./sandbox.js";
+import { describe, it } from "node:test";
+import { findings, picture, sidewaysScroll, withSandbox } from "./sandbox.js";
 
 /** What the browser writes down when the API refuses, which pages show to the person. */
 const REFUSED = /the server responded with a status of 4\d\d/;
@@ -13,26 +13,11 @@ describe("a number outside the 24 hours", () => {
   let base;
   let phone;
 
-  before(async () => {
-    browser = await startBrowser();
-    sandbox = await startSandbox();
-    base = new URL(sandbox.link).origin;
+  withSandbox(async (started) => {
+    ({ browser, sandbox, base } = started);
     [phone] = (await sandbox.api("GET", "waba/phones")).items;
     await sandbox.api("POST", `waba/accounts/${phone.account}/sync`, {});
-    const page = await browser.open(sandbox.link);
-    await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
-  });
-
-  after(async () => {
-    await browser.closePages();
-    const { how, complained } = await sandbox.stop();
-    await browser.close();
-    assert.deepEqual([...new Set(browser.trouble)].filter((line) => !REFUSED.test(line)), [], "the pages did what they must not do");
-    assert.equal(how, 0, "the sandbox did not end well");
-    assert.equal(complained, "", "the sandbox complained");
-  });
-
-  beforeEach(() => browser.closePages());
+  }, { expected: REFUSED });
 
   const cardOf = (page) => page.locator(`[data-test="messaging-${phone.phone}"]`);
 

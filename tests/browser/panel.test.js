@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
-import { after, before, beforeEach, describe, it } from "node:test";
-import { choose, findings, picture, poll, settled, sidewaysScroll, startBrowser, startSandbox } from "./sandbox.js";
+import { describe, it } from "node:test";
+import { choose, findings, picture, poll, settled, sidewaysScroll, startBrowser, withSandbox } from "./sandbox.js";
 
 /** What the page before signing in may weigh on its way, in bytes. */
 const SIGN_IN_LIMIT = 300_000;
@@ -21,29 +21,18 @@ describe("the admin panel", () => {
   /** Ids of what the sandbox set up. */
   let ids;
 
-  before(async () => {
-    browser = await startBrowser();
-    sandbox = await startSandbox();
-    base = new URL(sandbox.link).origin;
+  withSandbox(async (started) => {
+    ({ browser, sandbox, base } = started);
     const first = async (path) => (await sandbox.api("GET", path)).items[0].id;
     ids = {
       site: await first("sites"), app: await first("waba/apps"), account: await first("waba/accounts"), phone: await first("waba/phones"),
       application: await first("bitrix/apps"), instance: await first("bitrix/instances"),
     };
-  });
-
-  after(async () => {
-    await browser.closePages();
-    const { how, complained } = await sandbox.stop();
-    await browser.close();
-    assert.deepEqual([...new Set(browser.trouble)], [], "the pages did what they must not do");
-    assert.equal(how, 0, "the sandbox did not end well");
+  }, {
+    signedIn: false,
     // The tokens that the guide's words bring along are none that the stand-in for Meta knows.
-    const rest = complained.split("\n").filter((line) => !/ WARN separator::account::(health|catalogue): /.test(line));
-    assert.deepEqual(rest, [""], "the sandbox complained");
+    complaints: / WARN separator::account::(health|catalogue): /,
   });
-
-  beforeEach(() => browser.closePages());
 
   /** Opens a page of the panel and waits until it has what it shows. */
   async function open(path, width = 1440) {

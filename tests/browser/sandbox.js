@@ -1,11 +1,13 @@
 // A running sandbox and a browser to look at it with.
 
+import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { mkdtemp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { after, before, beforeEach } from "node:test";
 import { fileURLToPath } from "node:url";
 import { chromium, selectors } from "playwright-core";
 
@@ -151,6 +153,42 @@ export async function startBrowser({ cookies = true } = {}) {
       await rm(profile, { recursive: true, force: true, maxRetries: 5 });
     },
   };
+}
+
+/**
+ * Gives the suite in which it is called a browser and a sandbox of its own: started before its tests, no page open when one
+ * begins, and ended after the last as a person would, with nothing that the pages or the sandbox had to complain about.
+ * `ready` is handed `{ browser, sandbox, base }` once they run; somebody is signed in then, unless `signedIn` is false.
+ * `expected` are complaints of the browser, `complaints` lines of the sandbox that are a part of the tests; `options` are
+ * further ones of its command.
+ */
+export function withSandbox(ready, { cookies = true, signedIn = true, options = [], expected = null, complaints = null } = {}) {
+  let browser;
+  let sandbox;
+
+  before(async () => {
+    browser = await startBrowser({ cookies });
+    sandbox = await startSandbox(...options);
+    if (signedIn) {
+      const page = await browser.open(sandbox.link);
+      await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
+    }
+    await ready({ browser, sandbox, base: sandbox.origin });
+  });
+
+  beforeEach(() => browser.closePages());
+
+  after(async () => {
+    await browser?.closePages();
+    const ended = await sandbox?.stop();
+    await browser?.close();
+    // Why they did not start is said where they were started.
+    if (ended === undefined) return;
+    const unexpected = (line) => line !== "" && !complaints?.test(line);
+    assert.deepEqual([...new Set(browser.trouble)].filter((line) => !expected?.test(line)), [], "the pages did what they must not do");
+    assert.equal(ended.how, 0, "the sandbox did not end well");
+    assert.deepEqual(ended.complained.split("\n").filter(unexpected), [], "the sandbox complained");
+  });
 }
 
 /** Keeps a picture for a person to look at. */

@@ -2,9 +2,9 @@
 // their way to it, and a message with buttons from its first letter to the customer's answer.
 
 import assert from "node:assert/strict";
-import { after, before, beforeEach, describe, it } from "node:test";
+import { describe, it } from "node:test";
 import { pdf, png } from "./files.js";
-import { choose, findings, picture, poll, settled, sidewaysScroll, startBrowser, startSandbox } from "./sandbox.js";
+import { choose, findings, picture, poll, settled, sidewaysScroll, withSandbox } from "./sandbox.js";
 
 /** What the browser writes down when the API refuses, which the pages show to the person. */
 const REFUSED = /status of 4(04|22)/;
@@ -18,26 +18,11 @@ describe("the editors of messages", () => {
   let base;
   let account;
 
-  before(async () => {
-    browser = await startBrowser();
-    sandbox = await startSandbox();
-    base = new URL(sandbox.link).origin;
+  withSandbox(async (started) => {
+    ({ browser, sandbox, base } = started);
     account = (await sandbox.api("GET", "waba/accounts")).items[0];
     await sandbox.api("POST", `waba/accounts/${account.id}/sync`, {});
-    const page = await browser.open(sandbox.link);
-    await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
   });
-
-  after(async () => {
-    await browser.closePages();
-    const { how, complained } = await sandbox.stop();
-    await browser.close();
-    assert.deepEqual([...new Set(browser.trouble)], [], "the pages did what they must not do");
-    assert.equal(how, 0, "the sandbox did not end well");
-    assert.equal(complained, "", "the sandbox complained");
-  });
-
-  beforeEach(() => browser.closePages());
 
   /** Opens a page of the panel and waits until it has what it shows. */
   async function open(path, width = 1440) {

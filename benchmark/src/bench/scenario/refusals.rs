@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use anyhow::Context as _;
 use axum::{Router, response::Html, routing::get};
+use sandbox::portal::{Author, Message};
 
 use crate::{
     Bench, bodies,
@@ -20,20 +20,28 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     let codes = bench.either(200, 40);
     let rig = Rig::start(bench, Plan::ONE).await?;
     rig.synchronise().await?;
-    open_chat(&rig).await?;
+    open_chats(&rig, codes).await?;
     let page = page().await?;
-    let wrong_link = format!("template-invoice+en+file_link:{page}|7");
     let mut rows = Vec::new();
-    for (what, code) in [
+    for (kind, (what, begin, end)) in [
         (
             "a wrong name in a code until the note in the chat",
-            "template-helo_wrld",
+            "template-helo_".to_owned(),
+            "",
         ),
-        ("the same, a link that is a web page", &wrong_link),
-    ] {
+        (
+            "the same, a link that is a web page",
+            format!("template-invoice+en+file_link:{page}?"),
+            "|7",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
         let (mut middle, mut slowest) = (Vec::new(), Vec::new());
-        for _ in 0..bench.rounds {
-            let times = told(&rig, code, codes).await?;
+        for round in 0..bench.rounds {
+            let times = told(&rig, &format!("{kind}_{round}"), &begin, end).await?;
+            anyhow::ensure!(times.len() == codes, "{} notes came", times.len());
             middle.push(quantile(&times, 0.5));
             slowest.push(quantile(&times, 0.99));
             rig.drained(PATIENCE).await?;
@@ -55,13 +63,16 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// A customer writes, so that there is a chat.
-async fn open_chat(rig: &Rig) -> anyhow::Result<()> {
+/// So many customers write, each in a chat of their own.
+async fn open_chats(rig: &Rig, count: usize) -> anyhow::Result<()> {
     let line = &rig.lines[0];
     let mut connection = Connection::open(rig.address()).await?;
-    let request = rig.signer.text(&line.number, &bodies::customer(0), "1");
-    let status = connection.exchange(&request).await?;
-    anyhow::ensure!(status == 200, "the webhook was answered with {status}");
+    for person in 0..count {
+        let customer = bodies::customer(person as u64);
+        let request = rig.signer.text(&line.number, &customer, "1");
+        let status = connection.exchange(&request).await?;
+        anyhow::ensure!(status == 200, "the webhook was answered with {status}");
+    }
     rig.drained(PATIENCE).await
 }
 
@@ -74,21 +85,30 @@ async fn page() -> anyhow::Result<String> {
     Ok(address)
 }
 
-/// An operator writes the code again and again; milliseconds until the portal has each note.
-async fn told(rig: &Rig, code: &str, codes: usize) -> anyhow::Result<Vec<f64>> {
+/// In each chat an operator writes the code, which has a word of its own; milliseconds until the portal has the note in
+/// which that word stands.
+async fn told(rig: &Rig, run: &str, begin: &str, end: &str) -> anyhow::Result<Vec<f64>> {
     let portal = &rig.lines[0].portal;
-    let chat = portal.chats().first().context("there is no chat")?.id;
     let mut times = Vec::new();
-    for _ in 0..codes {
-        let wanted = portal.counters().system_messages + 1;
+    for chat in portal.chats() {
+        let word = format!("word_{run}_{}_", chat.id);
+        let code = format!("{begin}{word}{end}");
+        let is =
+            |message: &Message| message.author == Author::System && message.text.contains(&word);
         let begun = Instant::now();
-        let written = portal.operator_writes(chat, code, Vec::new());
+        let written = portal.operator_writes(chat.id, &code, Vec::new());
         anyhow::ensure!(written.is_ok(), "the operator could not write");
         let told = rig
             .portals
-            .wait_until(|_| portal.counters().system_messages >= wanted, PATIENCE)
+            .wait_until(
+                |_| {
+                    let chat = portal.chat(chat.id);
+                    chat.is_some_and(|chat| chat.messages.iter().any(is))
+                },
+                PATIENCE,
+            )
             .await;
-        anyhow::ensure!(told, "no note came");
+        anyhow::ensure!(told, "no note of {code} came");
         times.push(begun.elapsed().as_secs_f64() * 1000.0);
     }
     Ok(times)
