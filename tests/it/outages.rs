@@ -821,3 +821,82 @@ async fn a_message_that_the_portal_always_refuses_becomes_a_dead_letter_that_can
         .await;
     world.ends_clean().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_is_tried_at_growing_pauses_for_72_hours_then_given_up_and_can_be_replayed() {
+    const HOUR: i64 = 3_600_000;
+    const AGAIN: &str = "failed, will be tried again";
+    // "Service temporarily unavailable"; it may last.
+    const FAULT: graph::Fault = graph::Fault::Refused(2);
+    let mut world = World::start().await;
+    world.expect_errors("a message was given up");
+    world.customer_says(&lena(), "hello");
+    let chat = world.operator_sees_text("hello").await;
+    quiet(&world).await;
+    world.graph.faults().set(FAULT, Times::Always);
+    world.operator_says(&chat, "answer");
+    let tried = async |world: &World, times: usize| {
+        let list = world
+            .api
+            .until("messages?direction=outbound", |list| {
+                list["items"]
+                    .as_array()
+                    .is_some_and(|items| items.len() == 1)
+            })
+            .await;
+        let path = format!("messages/{}", list["items"][0]["id"].as_str().unwrap());
+        let failures =
+            |message: &Value| steps(message).iter().filter(|step| **step == AGAIN).count();
+        world
+            .api
+            .until(&path, |message| failures(message) >= times)
+            .await
+    };
+    let pauses = [1, 5, 30, 120, 600, 1800, 3600, 3600];
+    for (before, seconds) in pauses.into_iter().enumerate() {
+        let message = tried(&world, before + 1).await;
+        let last = message["journey"].as_array().unwrap().last().unwrap();
+        let at: jiff::Timestamp = last["at"].as_str().unwrap().parse().unwrap();
+        let due = world
+            .server
+            .sql("SELECT due_at FROM lanes WHERE side = 'meta'");
+        let pause = due.parse::<i64>().unwrap() - at.as_millisecond();
+        assert_eq!(pause, seconds * 1000, "{message:#}");
+        // The pause is not waited for here; that it survives a crash is shown along the way.
+        world.server.kill();
+        let past = if before + 1 < pauses.len() {
+            0
+        } else {
+            72 * HOUR
+        };
+        world.server.sql(&format!(
+            "UPDATE outbox SET created_at = created_at - {past} WHERE side = 'meta'"
+        ));
+        world.server.sql("UPDATE lanes SET due_at = 1");
+        world.server.start().await;
+    }
+    let message = only(&world, "outbound").await;
+    let path = format!("messages/{}", message["id"].as_str().unwrap());
+    let message = world
+        .api
+        .until(&path, |message| message["state"] == "failed")
+        .await;
+    assert_eq!(message["error"]["code"], "GIVEN_UP", "{message:#}");
+    world.note("72 hours").await;
+    let alarms = world.api.get("alarms").await;
+    assert_eq!(alarms["items"][0]["kind"], "dead_letters", "{alarms:#}");
+    assert_eq!(world.received(&lena()).len(), 0);
+
+    world.graph.faults().off(FAULT);
+    let letters = world.api.get("queue/dead_letters").await;
+    let letter = letters["items"][0]["id"].as_str().unwrap();
+    world
+        .api
+        .create(&format!("queue/dead_letters/{letter}/replay"), json!({}))
+        .await;
+    let received = world.customer_receives(&lena(), 1).await;
+    assert_eq!(received[0].body["text"]["body"], "answer");
+    quiet(&world).await;
+    assert_eq!(world.received(&lena()).len(), 1);
+    world.ends_clean().await;
+}

@@ -512,10 +512,9 @@ impl Server {
     }
 
     /// Runs a statement on the program's database from outside.
-    pub fn sql(&self, statement: &str) {
+    pub fn sql(&self, statement: &str) -> String {
         if let Some(url) = &self.database {
-            psql(url, statement);
-            return;
+            return psql(url, statement);
         }
         let done = Command::new("sqlite3")
             .args(["-cmd", ".timeout 10000"])
@@ -528,6 +527,7 @@ impl Server {
             "{}",
             String::from_utf8_lossy(&done.stderr)
         );
+        String::from_utf8(done.stdout).unwrap().trim().to_owned()
     }
 
     /// Takes a copy of everything while the program runs, as the README says; gives the folder it is in.
@@ -888,9 +888,9 @@ fn succeeds(command: &mut Command) {
     );
 }
 
-fn psql(url: &str, statement: &str) {
+fn psql(url: &str, statement: &str) -> String {
     let done = Command::new("psql")
-        .args(["-q", url, "-c", statement])
+        .args(["-qAt", url, "-c", statement])
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -899,6 +899,7 @@ fn psql(url: &str, statement: &str) {
         "{}",
         String::from_utf8_lossy(&done.stderr)
     );
+    String::from_utf8(done.stdout).unwrap().trim().to_owned()
 }
 
 /// Where the API lists the message with this id of WhatsApp's.
