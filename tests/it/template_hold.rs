@@ -299,3 +299,84 @@ async fn values_that_no_longer_fit_and_metas_own_refusal_wait_as_well_and_end_af
     assert_eq!(world.received(&lena()).len(), 2);
     world.ends_clean().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_that_meta_took_and_refused_afterwards_waits_and_goes_out_once_in_any_order_of_statuses()
+ {
+    let world = with_templates().await;
+    world.customer_says(&lena(), "Guten Tag");
+    let chat = world.operator_sees_text("Guten Tag").await;
+    let console = world.graph.console();
+    let faults = world.graph.faults();
+    faults.set(Fault::FailedStatus(132_015), Times::Next(1));
+    let id = world.operator_says(&chat, "template-delivery_note+en+Lena|A-1");
+    let waiting = world.waiting(1).await;
+    assert_eq!(waiting[0]["state"], "queued");
+    assert_eq!(waiting[0]["error"], Value::Null);
+    let text = waiting[0]["waits"]["text"].as_str().unwrap();
+    assert!(text.contains("PAUSED"), "{text}");
+    world.note("has paused it").await;
+    let text = world.alarm().await["text"].clone();
+    assert!(text.to_string().contains("1 message waits"), "{text}");
+    let paused = world.api.get("waba/templates?status=PAUSED").await;
+    assert!(paused.to_string().contains("delivery_note"), "{paused}");
+    // What is told of that try afterwards, in whatever order, changes nothing: it was not delivered.
+    let path = format!("messages/{}", waiting[0]["id"].as_str().unwrap());
+    let failed = waiting[0]["wamid"].as_str().unwrap().to_owned();
+    let late: Vec<Value> = ["sent", "failed"]
+        .iter()
+        .map(|name| {
+            let mut status = crate::statuses::status(&failed, name);
+            if *name == "failed" {
+                status["errors"][0]["code"] = json!(132_015);
+            }
+            status
+        })
+        .collect();
+    world
+        .webhook(&[world.value(json!({ "statuses": late }))])
+        .await;
+    world.customer_says(&lena(), "Noch da?");
+    world.operator_sees_text("Noch da?").await;
+    let message = world.api.get(&path).await;
+    assert_eq!(message["state"], "queued", "{message:#}");
+    assert_eq!(message["waits"]["for"], "template");
+    console.set_template_status(WABA, "delivery_note", "en", "REINSTATED", "NONE");
+    let delivered = world
+        .api
+        .until(&path, |message| message["state"] == "delivered")
+        .await;
+    assert_ne!(delivered["wamid"], failed.as_str());
+    world
+        .operator_sees("the confirmation", |chat| {
+            let mut messages = chat.messages.iter();
+            messages.any(|message| message.id == id && message.delivered)
+        })
+        .await;
+    world.no_alarm().await;
+
+    // An API message waits in the same way, through a switched off template, and ends after a day.
+    faults.set(Fault::FailedStatus(132_016), Times::Next(1));
+    world
+        .sends("4915755509876", "template-delivery_note+en+Lena|A-2")
+        .await;
+    let waiting = world.waiting(1).await;
+    world.server.sql("UPDATE held SET expires_at = 1");
+    let path = format!("messages/{}", waiting[0]["id"].as_str().unwrap());
+    let expired = world
+        .api
+        .until(&path, |message| message["state"] == "failed")
+        .await;
+    assert_eq!(expired["error"]["code"], "TEMPLATE_UNAVAILABLE");
+    world.comes_to_rest().await;
+    // Beside the tries that Meta said were not delivered, there is one message, and it is the one that was paused.
+    let gone = [failed.as_str(), waiting[0]["wamid"].as_str().unwrap()];
+    let received = world.received(&lena());
+    let arrived: Vec<&str> = received
+        .iter()
+        .map(|one| one.wamid.as_str())
+        .filter(|wamid| !gone.contains(wamid))
+        .collect();
+    assert_eq!(arrived, [delivered["wamid"].as_str().unwrap()]);
+    world.ends_clean().await;
+}

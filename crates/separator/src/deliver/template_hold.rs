@@ -73,14 +73,10 @@ pub(super) fn is_marketing(row: &Claimed, templates: &[Template]) -> bool {
     })
 }
 
-/// The status that Meta tells by refusing a template (Meta: error codes 132015, 132016).
+/// The status that Meta tells by refusing a template.
 pub(super) fn status_of(code: Option<i64>, row: &Claimed) -> Option<&'static str> {
-    let status = match code? {
-        132_015 => "PAUSED",
-        132_016 => "DISABLED",
-        _ => return None,
-    };
-    (matches!(row.task, Task::Template { .. }) && row.message.is_some()).then_some(status)
+    let waits = matches!(row.task, Task::Template { .. }) && row.message.is_some();
+    template::status_by(code).filter(|_| waits)
 }
 
 /// The message leaves its lane and waits; operators read why.

@@ -549,17 +549,15 @@ fn apply_status(work: &mut Work<'_>, receipt: &Receipt, phone: &Phone, status: &
         work.count("status_of_an_earlier_try");
         return;
     }
-    if state == Some(State::Failed) && hold::says_closed(status) && hold::waits(&facts.origin) {
-        // What is said about an earlier try is over: the message waits already, or is on its way again.
-        let of_this_try = facts.wamid.as_ref().is_none_or(|wamid| *wamid == status.id);
-        if new_fact && of_this_try && !hold::heard(facts, status) {
-            facts.journey.push_str(&hold::told(status));
-            let facts = facts.clone();
-            work.due.push((Side::Meta, phone.id, facts.conversation));
-            hold::again(work, receipt, phone, &facts, status);
+    if state == Some(State::Failed) && new_fact {
+        let facts = facts.clone();
+        if hold::waits_again(work, receipt, phone, &facts, status) {
+            return;
         }
-        return;
     }
+    let Some(facts) = work.known.message_of_status(phone.id, status) else {
+        return;
+    };
     facts.journey.push_str(&marker);
     let before = facts.state;
     if new_fact && let Some(state) = state {
@@ -598,7 +596,7 @@ fn apply_status(work: &mut Work<'_>, receipt: &Receipt, phone: &Phone, status: &
         at: work.now,
         journey,
     });
-    if matches!(facts.origin.as_str(), "sms" | "robot") {
+    if facts.is_ordered() {
         work.news.push(News {
             message: facts.id,
             state,
@@ -625,13 +623,7 @@ fn apply_status(work: &mut Work<'_>, receipt: &Receipt, phone: &Phone, status: &
 
 /// A status of a message to a phone number names the user id, and the other way round: both belong to one person.
 fn learn_recipient(work: &mut Work<'_>, phone: &Phone, facts: &Facts, status: &Status) {
-    let Some(conversation) = work
-        .known
-        .conversations
-        .values()
-        .find(|one| one.id == facts.conversation)
-        .cloned()
-    else {
+    let Some(conversation) = work.known.conversation_by_id(facts.conversation).cloned() else {
         return;
     };
     let (Some(wa_id), Some(user_id)) = (
@@ -654,18 +646,13 @@ fn learn_recipient(work: &mut Work<'_>, phone: &Phone, facts: &Facts, status: &S
 }
 
 fn failed(work: &mut Work<'_>, receipt: &Receipt, phone: &Phone, facts: &Facts, status: &Status) {
-    if !matches!(facts.origin.as_str(), "sms" | "robot") {
+    if !facts.is_ordered() {
         // Whoever ordered a message waits for a report in the same place, and for no confirmation.
         work.unconfirmed.push(facts.id);
     }
     let error = status.errors.first();
     if error.and_then(|error| error.code) == Some(MARKETING_STOPPED) {
-        let conversation = work
-            .known
-            .conversations
-            .values()
-            .find(|one| one.id == facts.conversation)
-            .cloned();
+        let conversation = work.known.conversation_by_id(facts.conversation).cloned();
         if let Some(conversation) = conversation {
             // The note about the message says it.
             work.marketing(&conversation, true, receipt.received_at);

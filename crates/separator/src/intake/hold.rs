@@ -2,18 +2,23 @@
 
 use whatsapp::webhook::Status;
 
-use super::work::Work;
+use super::work::{Lane, RefusedTemplate, Work};
 use crate::{
+    deliver::template_hold,
     registry::Phone,
     store::{
         catalogue,
         conversations::Conversation,
         held::Held,
-        lanes::{Confirmation, Task},
-        messages::{Facts, Journey, State},
+        lanes::{Confirmation, Side, Task},
+        messages::{Facts, Journey, try_before},
         receipts::Receipt,
     },
-    translate::notes::Note,
+    time::Millis,
+    translate::{
+        notes::Note,
+        template::{self, Unsendable},
+    },
 };
 
 /// Meta's code of a message that may only go as a template.
@@ -74,30 +79,126 @@ pub(super) fn says_closed(status: &Status) -> bool {
         .any(|error| error.code == Some(WINDOW_CLOSED))
 }
 
-/// Whether a message waits, or waited, because of this very status.
-pub(super) fn heard(facts: &Facts, status: &Status) -> bool {
-    facts.journey.contains(&told(status))
+/// The status of its template, where a status of a message says that it failed for that.
+pub(super) fn template_status(status: &Status) -> Option<&'static str> {
+    let mut codes = status.errors.iter().map(|error| error.code);
+    codes.find_map(template::status_by)
 }
 
-/// How the journey names what a status says.
-pub(super) fn told(status: &Status) -> String {
-    format!("{WINDOW_CLOSED} for {}", status.id)
+/// How the journey names what a status says; what is said later of that try is known by it.
+fn told(status: &Status) -> String {
+    let code = status.errors.first().and_then(|error| error.code);
+    let code = code.unwrap_or(WINDOW_CLOSED);
+    format!("{code}: {}", try_before(&status.id))
 }
 
-/// Meta accepted a message and said afterwards that only templates are taken: it waits like one that was never sent.
-pub(super) fn again(
+/// Meta accepted a message and said afterwards that it was not sent, for a reason that passes: it waits like one that was
+/// never sent. Gives whether this is so; where it is not, the message failed.
+pub(super) fn waits_again(
     work: &mut Work<'_>,
     receipt: &Receipt,
     phone: &Phone,
     facts: &Facts,
     status: &Status,
-) {
-    let conversation = work
-        .known
-        .conversations
-        .values()
-        .find(|one| one.id == facts.conversation)
-        .cloned();
+) -> bool {
+    let closed = says_closed(status) && waits(&facts.origin);
+    let of_template = template_status(status);
+    let of_this_try = facts.wamid.as_ref().is_none_or(|wamid| *wamid == status.id);
+    if (closed || of_template.is_some()) && !of_this_try {
+        // What is said about an earlier try is over: another is under way.
+        return true;
+    }
+    if closed {
+        again(work, receipt, phone, facts, status);
+        return true;
+    }
+    of_template.is_some_and(|of| template_again(work, receipt, phone, facts, status, of))
+}
+
+/// The message goes back to where it was before it was sent, and every later status of that try is passed over.
+fn take_back(work: &mut Work<'_>, receipt: &Receipt, facts: &Facts, status: &Status, step: &str) {
+    let detail = told(status);
+    let journey = Journey::new().with(receipt.received_at, step, Some(&detail));
+    work.requeued.push((facts.id, journey));
+    if !facts.is_ordered() {
+        // Whoever ordered a message waits for a report in the same place, and for no confirmation.
+        work.unconfirmed.push(facts.id);
+    }
+    work.known.take_back(facts.id, &detail);
+    // Where its answer was lost, its lane need not wait any longer.
+    work.due.push((Side::Meta, facts.phone, facts.conversation));
+}
+
+/// The template was not taken: the message waits until it is.
+fn template_again(
+    work: &mut Work<'_>,
+    receipt: &Receipt,
+    phone: &Phone,
+    facts: &Facts,
+    status: &Status,
+    template_status: &'static str,
+) -> bool {
+    let Some(Task::Template {
+        name,
+        language,
+        components,
+        header,
+        ..
+    }) = work.known.sent_tasks.get(&facts.id).cloned()
+    else {
+        return false;
+    };
+    let conversation = work.known.conversation_by_id(facts.conversation).cloned();
+    let confirm = conversation
+        .as_ref()
+        .and_then(|conversation| confirmation(phone, conversation, facts));
+    take_back(work, receipt, facts, status, template_hold::WAITS);
+    // Meta tells whole seconds.
+    let told_at = status.timestamp.map_or(receipt.received_at, |at| {
+        Millis(Millis::from_seconds(at).0 + 999)
+    });
+    work.refused.push(RefusedTemplate {
+        phone: facts.phone,
+        name: name.clone(),
+        language: language.clone(),
+        status: template_status,
+        at: told_at.min(receipt.received_at),
+    });
+    let why = Unsendable::NotApproved {
+        status: template_status.to_owned(),
+    };
+    let note = Note::TemplateWaits {
+        name: name.clone(),
+        language: language.clone(),
+        why: why.clone(),
+    };
+    work.count("held_for_template");
+    work.held.push(Held {
+        message: facts.id,
+        conversation: facts.conversation,
+        phone: facts.phone,
+        media: facts.media,
+        held_at: work.now,
+        task: Task::Template {
+            name,
+            language,
+            components,
+            header,
+            confirm,
+        },
+        why: Some(why),
+    });
+    let lane = Lane {
+        phone: phone.id,
+        conversation: facts.conversation,
+    };
+    work.note(lane, note.markup(work.language(phone)));
+    true
+}
+
+/// Only templates are taken from now on: the message waits for its customer.
+fn again(work: &mut Work<'_>, receipt: &Receipt, phone: &Phone, facts: &Facts, status: &Status) {
+    let conversation = work.known.conversation_by_id(facts.conversation).cloned();
     let confirm = conversation
         .as_ref()
         .and_then(|conversation| confirmation(phone, conversation, facts));
@@ -117,12 +218,8 @@ pub(super) fn again(
             confirm,
         }
     };
-    let detail = told(status);
-    let journey = Journey::new().with(receipt.received_at, WAITS, Some(&detail));
-    work.requeued.push((facts.id, journey));
-    work.unconfirmed.push(facts.id);
+    take_back(work, receipt, facts, status, WAITS);
     work.closed.push(facts.conversation);
-    work.known.restate(facts.id, State::Queued);
     if let Some(conversation) = &conversation {
         work.known.close_window(conversation, work.now);
     }

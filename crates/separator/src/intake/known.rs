@@ -9,6 +9,7 @@ use whatsapp::webhook::{CallsValue, ChangeKind, MessagesValue, PreferencesValue,
 use super::{
     Parsed,
     codes::INTERACTIVE,
+    hold,
     orders::{self, Asked},
 };
 use crate::{
@@ -18,6 +19,7 @@ use crate::{
         self, Error, Store, catalogue,
         conversations::{self, Alias, AliasKind, Conversation, Deed, Person},
         held::Held,
+        lanes::Task,
         messages::{self, Facts, Retold},
         receipts::Receipt,
     },
@@ -81,6 +83,8 @@ pub(crate) struct Known {
     pub interactive: store::interactive::ByPhone,
     /// What interactive messages said about which a status tells.
     pub interactive_sent: HashMap<Uuid, serde_json::Value>,
+    /// What messages were sent as whose template, as a status tells, was not taken.
+    pub sent_tasks: HashMap<Uuid, Task>,
     /// All that can be sent, by number, where an operator wrote outside the 24 hours.
     pub approved: catalogue::ByPhone,
 }
@@ -105,6 +109,8 @@ struct Questions {
     wrapped: Vec<Uuid>,
     /// Whether something came that may set free what waits, or has to wait behind it.
     waiting: bool,
+    /// Whether a status tells that a template was not taken.
+    refused: bool,
 }
 
 impl Questions {
@@ -146,6 +152,7 @@ impl Questions {
             }
         }
         for status in value.statuses.iter().flatten() {
+            self.refused |= hold::template_status(status).is_some();
             match message_of(status) {
                 Some(id) => self.messages.push(id),
                 None => self.wamids.push(status.id.clone()),
@@ -319,6 +326,7 @@ impl Known {
             ordered,
             wrapped,
             waiting,
+            refused,
         } = questions;
         self.done = conversations::done_before(store, &unique(deeds)).await?;
         for (alias, person) in conversations::persons_by_alias(store, &unique(aliases)).await? {
@@ -354,6 +362,11 @@ impl Known {
         }
         if waiting {
             self.learn_held(store).await?;
+        }
+        if refused {
+            let outbound = self.messages.values().filter(|facts| !facts.inbound);
+            let ids: Vec<Uuid> = outbound.map(|facts| facts.id).collect();
+            self.sent_tasks = messages::sent_tasks(store, &ids).await?;
         }
         self.learn_interactive(store, &interactive, ordered_interactive)
             .await?;
@@ -462,11 +475,17 @@ impl Known {
             .get(self.by_wamid.get(&(phone, wamid.to_owned()))?)
     }
 
-    /// A message stands elsewhere now.
-    pub(crate) fn restate(&mut self, id: Uuid, state: messages::State) {
+    /// A message is on its way again, for the reason that its journey tells.
+    pub(crate) fn take_back(&mut self, id: Uuid, told: &str) {
         if let Some(facts) = self.messages.get_mut(&id) {
-            facts.state = state;
+            facts.state = messages::State::Queued;
+            facts.journey.push_str(told);
         }
+    }
+
+    /// The conversation with this id.
+    pub(crate) fn conversation_by_id(&self, id: Uuid) -> Option<&Conversation> {
+        self.conversations.values().find(|one| one.id == id)
     }
 
     /// Meta takes only templates in a conversation.

@@ -74,6 +74,16 @@ pub(crate) struct Named<'a> {
     pub username: Option<&'a str>,
 }
 
+/// A template of which a status told that it was not taken.
+#[derive(Debug)]
+pub(crate) struct RefusedTemplate {
+    pub phone: Uuid,
+    pub name: String,
+    pub language: String,
+    pub status: &'static str,
+    pub at: Millis,
+}
+
 /// Why the receipt being worked on is kept.
 #[derive(Debug)]
 struct Keep {
@@ -129,6 +139,8 @@ pub(crate) struct Work<'a> {
     pub requeued: Vec<(Uuid, Journey)>,
     /// Conversations in which Meta takes only templates.
     pub closed: Vec<Uuid>,
+    /// Templates that Meta did not take, with the status that they have since a moment.
+    pub refused: Vec<RefusedTemplate>,
     /// Messages of which Bitrix24 wants to hear.
     pub orders: Vec<NewOrder>,
     /// What robots sent, for when their templates change.
@@ -174,6 +186,7 @@ impl<'a> Work<'a> {
             freed: Vec::new(),
             requeued: Vec::new(),
             closed: Vec::new(),
+            refused: Vec::new(),
             orders: Vec::new(),
             robot_uses: Vec::new(),
             news: Vec::new(),

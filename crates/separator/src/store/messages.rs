@@ -332,6 +332,31 @@ pub async fn sent_task(store: &Store, id: Uuid) -> Result<Option<Task>, Error> {
         .transpose()
 }
 
+/// What messages were sent as, or are being sent as, where their rows do not tell it.
+pub async fn sent_tasks(
+    store: &Store,
+    ids: &[Uuid],
+) -> Result<std::collections::HashMap<Uuid, Task>, Error> {
+    let keys: Vec<Cell> = ids.iter().map(|id| Cell::Id(*id)).collect();
+    let rows = store
+        .fetch_in(
+            "SELECT m.id, COALESCE(m.sent_task, o.payload) AS task FROM messages m LEFT JOIN outbox o \
+             ON o.message_id = m.id AND o.side = 'meta' WHERE m.id IN",
+            &keys,
+        )
+        .await?;
+    let mut tasks = std::collections::HashMap::new();
+    for row in rows {
+        if let Some(text) = row.maybe_text("task")? {
+            tasks.insert(
+                row.id("id")?,
+                lanes::read_payload(&text, "messages", "sent_task")?,
+            );
+        }
+    }
+    Ok(tasks)
+}
+
 /// What an edit made of a message.
 #[derive(Debug)]
 pub struct Retold {
@@ -394,6 +419,13 @@ pub struct Facts {
     pub edited_at: Option<Millis>,
     /// What happened so far, as stored.
     pub journey: String,
+}
+
+impl Facts {
+    /// Whether Bitrix24 asked for it by SMS or by a robot, and hears of it in reports.
+    pub fn is_ordered(&self) -> bool {
+        matches!(self.origin.as_str(), "sms" | "robot")
+    }
 }
 
 const FACTS: &str = "SELECT id, phone_id, conversation_id, direction, origin, text, kind, state, wamid, im_message_id, \

@@ -294,7 +294,8 @@ pub async fn news(
     Ok(whole && touched > 0)
 }
 
-/// Meta said of a template that was sent through a number that it has this status; in the caller's transaction.
+/// Meta said at a moment of a template that was sent through a number that it has this status; what was told of it since
+/// stands. In the caller's transaction.
 pub fn refused(
     tx: &mut Transaction,
     phone: Uuid,
@@ -305,7 +306,7 @@ pub fn refused(
 ) {
     tx.write(
         "UPDATE waba_templates SET status = $1, told_at = $2, updated_at = $2 WHERE name = $3 AND language = $4 \
-         AND account_id = (SELECT account_id FROM phones WHERE id = $5)",
+         AND told_at <= $2 AND account_id = (SELECT account_id FROM phones WHERE id = $5)",
         &[
             status.into(),
             at.0.into(),

@@ -14,7 +14,7 @@ use url::Url;
 
 pub(in crate::translate) use self::fill::{filled, marks};
 pub use self::{
-    check::{Unsendable, sendable},
+    check::{Unsendable, sendable, status_by},
     choose::{Languages, nearest},
     fill::{Place, acceptable, fill_in_order, resolve, value_places},
 };

@@ -81,6 +81,10 @@ impl Work<'_> {
                 .retain(|task| task.message.is_none_or(|message| !lost.contains(&message)));
         }
         store::held::insert(tx, &self.held);
+        for one in &self.refused {
+            let (name, language) = (&one.name, &one.language);
+            store::templates::refused(tx, one.phone, name, language, one.status, one.at);
+        }
         store::orders::insert(tx, &self.orders);
         store::robot_uses::remember(tx, &self.robot_uses);
         if !self.news.is_empty() {

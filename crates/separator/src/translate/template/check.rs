@@ -24,6 +24,16 @@ pub enum Unsendable {
     Gone,
 }
 
+/// The status of its template that Meta tells by refusing a message, at once or afterwards (Meta: error codes 132015,
+/// 132016).
+pub fn status_by(code: Option<i64>) -> Option<&'static str> {
+    match code? {
+        132_015 => Some("PAUSED"),
+        132_016 => Some("DISABLED"),
+        _ => None,
+    }
+}
+
 /// The kind of the file in a header's parameters, as Meta takes them.
 const FILES: [HeaderKind; 4] = [
     HeaderKind::Image,
