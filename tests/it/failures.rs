@@ -168,14 +168,14 @@ const ERRORS: &[Row] = &[
     ),
     (
         132_015,
-        "WhatsApp paused the template",
-        "WhatsApp приостановил шаблон",
+        "WhatsApp has paused it",
+        "WhatsApp приостановил его",
         "failed",
     ),
     (
         132_016,
-        "WhatsApp switched the template off for good",
-        "WhatsApp навсегда отключил шаблон",
+        "WhatsApp has disabled it",
+        "WhatsApp отключил его",
         "failed",
     ),
     (
@@ -224,6 +224,9 @@ const ERRORS: &[Row] = &[
 
 /// Who sends, in the order in which each code has its customers.
 const ORIGINS: [&str; 3] = ["chat", "sms", "robot"];
+
+/// Codes of templates that Meta does not take at present: their messages wait.
+const OF_TEMPLATES: [u32; 2] = [132_015, 132_016];
 
 /// A portal in one language with a number that is an SMS provider; gives the provider's code.
 pub async fn world(language: &'static str) -> (World, String) {
@@ -334,6 +337,7 @@ async fn every_error_about_templates_is_told_to_whoever_sent_it_in_the_portals_l
                 );
                 // What the operator wrote waits instead of failing, where only the time is over.
                 let waits = *code == 131_047 && origin == "chat";
+                let waits = waits || OF_TEMPLATES.contains(code);
                 assert_eq!(
                     note.contains(&format!("({code})")),
                     !waits,
@@ -341,6 +345,9 @@ async fn every_error_about_templates_is_told_to_whoever_sent_it_in_the_portals_l
                 );
                 assert_eq!(red(&chat), 1, "{origin} {code}: told once");
                 assert!(world.received(&customer).is_empty());
+            }
+            if OF_TEMPLATES.contains(code) {
+                continue;
             }
             world.sms_is(&messages[code], sms).await;
             let results = world.answered(&steps[code]).await;
@@ -350,6 +357,21 @@ async fn every_error_about_templates_is_told_to_whoever_sent_it_in_the_portals_l
                 error.contains(words) && error.ends_with(&format!("({code})")),
                 "{code}: {error}"
             );
+        }
+        // What waits for its template is given up after a day, and whoever ordered it hears so.
+        let expire = "UPDATE held SET expires_at = 1 WHERE template IS NOT NULL";
+        world.server.sql(expire);
+        for code in OF_TEMPLATES {
+            world.sms_is(&messages[&code], "failed").await;
+            let results = world.answered(&steps[&code]).await;
+            assert_eq!(results["status"], "failed", "{code}");
+            let customer = customer(code, "chat");
+            let words = if russian {
+                "24 часа"
+            } else {
+                "for 24 hours"
+            };
+            world.note_to(&customer, words).await;
         }
         world.comes_to_rest().await;
         // None was tried again: each says what a person has to do first.
@@ -363,7 +385,12 @@ async fn every_error_about_templates_is_told_to_whoever_sent_it_in_the_portals_l
                 let list = list["items"].as_array().unwrap();
                 assert_eq!(list.len(), 1, "{origin} {code}");
                 if !(*code == 131_047 && origin == "chat") {
-                    assert_eq!(list[0]["error"]["code"], code.to_string());
+                    let expected = if OF_TEMPLATES.contains(code) {
+                        "TEMPLATE_UNAVAILABLE".to_owned()
+                    } else {
+                        code.to_string()
+                    };
+                    assert_eq!(list[0]["error"]["code"], expected, "{origin}");
                 }
             }
         }
