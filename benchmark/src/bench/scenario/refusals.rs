@@ -18,19 +18,22 @@ const LONGEST: f64 = 2000.0;
 
 pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     let codes = bench.either(200, 40);
+    let links = bench.either(30, 10);
     let rig = Rig::start(bench, Plan::ONE).await?;
     rig.synchronise().await?;
     open_chats(&rig, codes).await?;
     let page = page().await?;
     let mut rows = Vec::new();
-    for (kind, (what, begin, end)) in [
+    for (kind, (what, count, begin, end)) in [
         (
             "a wrong name in a code until the note in the chat",
+            codes,
             "template-helo_".to_owned(),
             "",
         ),
         (
             "the same, a link that is a web page",
+            links,
             format!("template-invoice+en+file_link:{page}?"),
             "|7",
         ),
@@ -40,8 +43,8 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     {
         let (mut middle, mut slowest) = (Vec::new(), Vec::new());
         for round in 0..bench.rounds {
-            let times = told(&rig, &format!("{kind}_{round}"), &begin, end).await?;
-            anyhow::ensure!(times.len() == codes, "{} notes came", times.len());
+            let times = told(&rig, &format!("{kind}_{round}"), &begin, end, count).await?;
+            anyhow::ensure!(times.len() == count, "{} notes came", times.len());
             middle.push(quantile(&times, 0.5));
             slowest.push(quantile(&times, 0.99));
             rig.drained(PATIENCE).await?;
@@ -85,12 +88,18 @@ async fn page() -> anyhow::Result<String> {
     Ok(address)
 }
 
-/// In each chat an operator writes the code, which has a word of its own; milliseconds until the portal has the note in
+/// In each of so many chats an operator writes the code, which has a word of its own; milliseconds until the portal has the note in
 /// which that word stands.
-async fn told(rig: &Rig, run: &str, begin: &str, end: &str) -> anyhow::Result<Vec<f64>> {
+async fn told(
+    rig: &Rig,
+    run: &str,
+    begin: &str,
+    end: &str,
+    count: usize,
+) -> anyhow::Result<Vec<f64>> {
     let portal = &rig.lines[0].portal;
     let mut times = Vec::new();
-    for chat in portal.chats() {
+    for chat in portal.chats().into_iter().take(count) {
         let word = format!("word_{run}_{}_", chat.id);
         let code = format!("{begin}{word}{end}");
         let is =
