@@ -141,6 +141,17 @@ describe("the editors of messages", () => {
     const made = await template("sign_in_code");
     assert.equal(made.category, "AUTHENTICATION");
     assert.deepEqual(made.components.map(({ text, code_expiration_minutes: minutes }) => text ?? minutes ?? null).slice(0, 2), ["*{{1}}* is your verification code.", "This code expires in 15 minutes."]);
+
+    // One that is approved can be changed.
+    const { id } = await template("login_code");
+    const again = await open(`/waba/templates/${id}`);
+    await again.getByRole("link", { name: "Change", exact: true }).click();
+    await field(again, "Written on it").waitFor();
+    assert.equal(await field(again, "Written on it").inputValue(), "Copy code");
+    await field(again, "Code expires after so many minutes").fill("5");
+    await handIn(again, "login_code");
+    const changed = await template("login_code");
+    assert.deepEqual(changed.components.slice(0, 2).map(({ add_security_recommendation: advice, code_expiration_minutes: minutes }) => advice ?? minutes), [true, 5]);
     browser.forgive(REFUSED);
   });
 
@@ -302,6 +313,64 @@ describe("the editors of messages", () => {
     const phone = await browser.open(sandbox.phone);
     await phone.locator(".bubble:not(.mine)", { hasText: "https://a.example/A-9" }).waitFor();
     await picture(page, "card-interactive-1440", { fullPage: true });
+  });
+
+  it("offers a robot's step the interactive messages, and finds the one it was saved with again", async () => {
+    const application = (await sandbox.api("GET", "bitrix/apps")).items[0].client_id;
+    const address = new URL("/p/1/frame/", sandbox.line);
+    address.search = new URLSearchParams({ client_id: application, page: "ROBOT", code: "separator_template", user: "1", language: "en" });
+    const page = await browser.open(address.href, 1440);
+    const frame = page.frameLocator("iframe");
+    await frame.getByRole("textbox", { name: /^To/ }).fill("{=Document:CONTACT.PHONE}");
+    await frame.getByRole("button", { name: /^track/ }).click();
+    await frame.getByText("An interactive message goes out only within 24 hours").waitFor();
+    await frame.getByRole("textbox", { name: "Value for {{1}}" }).fill("A-9");
+    await frame.locator("[data-test=told]").getByText("Bitrix24 has these settings").waitFor();
+    const inside = page.frames().find((one) => one.parentFrame() !== null);
+    assert.deepEqual(await findings(inside), []);
+    await picture(page, "robot-interactive-1440", { fullPage: true });
+
+    const again = (await browser.open(address.href, 1440)).frameLocator("iframe");
+    await again.getByText("An interactive message goes out only within 24 hours").waitFor();
+    assert.equal(await again.getByRole("textbox", { name: "Value for {{1}}" }).inputValue(), "A-9");
+    assert.equal(await again.getByRole("alert").count(), 0, "it says that something is wrong");
+  });
+
+  it("says of a message until when it waits and why, and of a customer that no marketing is taken", async () => {
+    const tell = async (path, body) => {
+      const answer = await fetch(`${sandbox.phone}/sandbox/${path}`, {
+        method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
+      });
+      assert.ok(answer.ok, await answer.text());
+    };
+    const state = await (await fetch(`${sandbox.phone}/sandbox/state`)).json();
+    const number = state.numbers[0].id;
+    // Lena, whose phone stands in the deal.
+    const customer = "4915755509876";
+    await tell("faults", { fault: "failed_status", value: 131047, times: 1 });
+    const line = await browser.open(sandbox.line);
+    await line.getByRole("button", { name: /Lena Klein/ }).click();
+    await line.getByLabel("Your answer").fill("Is Thursday fine?");
+    await line.getByLabel("Your answer").press("Enter");
+    const held = await poll(() => sandbox.api("GET", "messages?q=Thursday"), ({ items }) => items.length > 0);
+    const { id } = held.items[0];
+    await poll(() => sandbox.api("GET", `messages/${id}`), ({ waits }) => waits !== null);
+    await tell("marketing", { number, customer, stop: true });
+    await poll(() => sandbox.api("GET", `messages/${id}`), ({ marketing_stopped_at: at }) => at !== null);
+
+    const page = await open(`/messages/${id}`, 360);
+    await page.getByText(/^Waits, until .* at most$/).waitFor();
+    await page.getByText("The message goes out by itself as soon as the customer writes").waitFor();
+    await page.getByText("The customer takes no marketing messages", { exact: true }).waitFor();
+    assert.equal(await sidewaysScroll(page), 0, "it scrolls sideways");
+    assert.deepEqual(await findings(page), []);
+    await picture(page, "message-waits-360", { fullPage: true });
+
+    const application = (await sandbox.api("GET", "bitrix/apps")).items[0].client_id;
+    const address = new URL("/p/1/frame/", sandbox.line);
+    address.search = new URLSearchParams({ client_id: application, page: "CRM_DEAL_DETAIL_TAB", user: "27", language: "en", options: JSON.stringify({ ID: "1207" }) });
+    const card = (await browser.open(address.href, 1440)).frameLocator("iframe");
+    await card.locator("[data-test=opted-out]").getByText("The customer takes no marketing messages").waitFor();
   });
 
   it("can be used by everybody, in every width, light and dark", async () => {

@@ -431,6 +431,8 @@ async fn what_an_sms_became_is_told_forwards_only_in_whatever_order_it_is_heard(
     }
     for ((order, _), (_, customer)) in cases.iter().zip(&sent) {
         let wamid = world.customer_receives(customer, 1).await[0].wamid.clone();
+        // These statuses name nothing but the wamid, which has to be on disk.
+        world.message(&wamid).await;
         for name in order {
             // Everything is heard twice.
             let status = crate::statuses::status(&wamid, name);

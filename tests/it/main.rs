@@ -28,6 +28,7 @@ mod doctor_calling;
 mod doors;
 mod failures;
 mod frames;
+mod headers;
 mod house;
 mod identity;
 mod inbound;

@@ -202,6 +202,18 @@ impl Console<'_> {
 
     /// Adds an approved template with this body, or replaces it, without a webhook; gives its id.
     pub fn add_template(&self, waba_id: &str, name: &str, language: &str, body: &str) -> String {
+        let components = json!([{"type": "BODY", "text": body}]);
+        self.add_template_of(waba_id, name, language, components)
+    }
+
+    /// The same of these components, as Meta lists them.
+    pub fn add_template_of(
+        &self,
+        waba_id: &str,
+        name: &str,
+        language: &str,
+        components: Value,
+    ) -> String {
         let mut world = self.0.world();
         let id = world.new_id().to_string();
         let template = Template {
@@ -211,7 +223,7 @@ impl Console<'_> {
             status: "APPROVED".to_owned(),
             category: "UTILITY".to_owned(),
             parameter_format: "POSITIONAL".to_owned(),
-            components: json!([{"type": "BODY", "text": body}]),
+            components,
             quality: "UNKNOWN".to_owned(),
             reason: "NONE".to_owned(),
         };

@@ -477,8 +477,19 @@ fn file_object(body: &Value) -> Option<(&str, &Value)> {
     Some((kind, &parameter[kind]))
 }
 
+/// The uploaded file of a message, or of a template's header.
 fn media_id(body: &Value) -> Option<Arc<str>> {
-    Some(file_object(body)?.1["id"].as_str()?.into())
+    if let Some((_, file)) = file_object(body) {
+        return Some(file["id"].as_str()?.into());
+    }
+    let components = body["template"]["components"].as_array()?;
+    let header = components.iter().find(|part| part["type"] == "header")?;
+    let parameter = &header["parameters"][0];
+    Some(
+        parameter[parameter["type"].as_str()?]["id"]
+            .as_str()?
+            .into(),
+    )
 }
 
 fn text_or_number(value: &Value) -> Option<String> {

@@ -1,5 +1,6 @@
 // Filling a template in: the fields that can be inserted, and what the customer will see.
 import type { FrameTemplate, InteractiveMessage } from "@/api/schema";
+import { words } from "@/words/language";
 import { draftOf, partsOf } from "../interactive/draft";
 import { read, type TemplateParts } from "../templates/components";
 
@@ -59,8 +60,10 @@ export interface Choosable extends FrameTemplate {
 }
 
 /** An interactive message in the form of a template; its preview shows what a template's would. */
-export function asTemplate(message: InteractiveMessage, kind: string, asks: string): Choosable {
-  const { header, body, footer, buttons } = partsOf(draftOf(message.content), asks);
+export function asTemplate(message: InteractiveMessage): Choosable {
+  const { kinds, mayWeCall } = words.value.interactive;
+  const kind = (kinds as Record<string, string>)[message.kind] ?? message.kind;
+  const { header, body, footer, buttons } = partsOf(draftOf(message.content), mayWeCall);
   return {
     id: message.id,
     name: message.name,

@@ -71,6 +71,28 @@ export function passwordComponents(password: DraftPassword): Json[] {
   ];
 }
 
+/**
+ * The choices that an authentication template of Meta's list was made with; null where the form does not have them (a code
+ * that is filled in without a tap). Meta lists its button as made (`OTP`) or as what became of it, a `URL` that names its kind.
+ */
+export function passwordOf(components: unknown): DraftPassword | null {
+  const button = record(list(of(components, "BUTTONS").buttons)[0]);
+  const kind = text(button.otp_type).toUpperCase() || (/[?&]otp_type=(\w+)/.exec(text(button.url))?.[1] ?? "").toUpperCase();
+  if (kind !== "COPY_CODE" && kind !== "ONE_TAP") return null;
+  const footer = of(components, "FOOTER");
+  const minutes = footer.code_expiration_minutes ?? /\d+/.exec(text(footer.text))?.[0] ?? "";
+  // Where one app only could be named, it stood in the button itself.
+  const apps = (Array.isArray(button.supported_apps) ? button.supported_apps : [button]).map(record);
+  return {
+    recommendation: of(components, "BODY").add_security_recommendation !== false,
+    minutes: String(minutes),
+    kind,
+    text: text(button.text),
+    autofill: text(button.autofill_text),
+    apps: apps.map((app) => ({ package: text(app.package_name), signature: text(app.signature_hash) })),
+  };
+}
+
 /** An authentication template as the preview shows it, in the words that Meta writes itself. */
 export function passwordParts(password: DraftPassword, w: { code: string; advice: string; expires: (minutes: string) => string; copy: string }): TemplateParts {
   return {

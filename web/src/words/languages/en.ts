@@ -1164,6 +1164,7 @@ const en = {
     robotUntold: "Bitrix24 did not take these settings. Close the page and open it again.",
     robotWait: "Wait for delivery",
     robotWaitHelp: "The step goes on when the message is on the customer's phone, when it failed, or after an hour.",
+    robotWindow: "An interactive message goes out only within 24 hours after the customer's last message. Later the step ends as failed.",
     search: "Search a template",
     searchPlaceholder: "Name or text",
     send: "Send",
