@@ -217,6 +217,18 @@ async fn it_is_answered_alike_on_a_card_at_its_field_or_in_its_history_and_nothi
     };
     let send = async |body: Value| page.call("POST", "frames/messages", Some(body)).await;
 
+    // The newest message of the card's history has failed, and operators are told why.
+    let fails = async |id: &Value, said: &str| {
+        let history = page
+            .until(&conversation(&number, key), |shown| {
+                let newest = &shown["messages"][0];
+                newest["id"] == *id && newest["state"] == "failed"
+            })
+            .await;
+        let error = history["messages"][0]["error"].as_str().unwrap();
+        assert!(error.contains(said), "{error}");
+        world.note_to(&lena(), said).await;
+    };
     let mut afterwards = Vec::new();
     for Mistake { said, card, .. } in mistakes(&crate::codes::outside().await) {
         let Some(card) = card else { continue };
@@ -240,15 +252,7 @@ async fn it_is_answered_alike_on_a_card_at_its_field_or_in_its_history_and_nothi
         // Whether the file can be had shows when it is fetched.
         assert_eq!(status, 202, "{said}: {answer:#}");
         afterwards.push(answer["id"].clone());
-        let history = page
-            .until(&conversation(&number, key), |shown| {
-                let newest = &shown["messages"][0];
-                newest["id"] == answer["id"] && newest["state"] == "failed"
-            })
-            .await;
-        let error = history["messages"][0]["error"].as_str().unwrap();
-        assert!(error.contains(said), "{error}");
-        world.note_to(&lena(), said).await;
+        fails(&answer["id"], said).await;
         // Some are said in the same words.
         let told = afterwards.len();
         world
@@ -315,18 +319,12 @@ async fn it_is_answered_alike_on_a_card_at_its_field_or_in_its_history_and_nothi
         send(json!({ "number": number, "recipient": key, "template": greeting })).await;
     assert_eq!(status, 202, "{sent:#}");
     let said = "WhatsApp cannot deliver to this customer";
-    let history = page
-        .until(&conversation(&number, key), |shown| {
-            let newest = &shown["messages"][0];
-            newest["id"] == sent["id"] && newest["state"] == "failed"
-        })
-        .await;
-    let error = history["messages"][0]["error"].as_str().unwrap();
-    assert!(error.contains(said), "{error}");
-    world.note_to(&lena(), said).await;
+    fails(&sent["id"], said).await;
 
     world.comes_to_rest().await;
     assert!(world.received(&lena()).is_empty());
+    let notes: usize = world.portal.chats().iter().map(red).sum();
+    assert_eq!(notes, afterwards.len() + 1, "each is told once");
     // Nothing is lost: what was taken stands among the messages with its reason.
     let failed = world.api.get("messages?state=failed&limit=100").await;
     let failed = failed["items"].as_array().unwrap();
